@@ -1,0 +1,18 @@
+"""The exit codes of the pipeline's processes: a documented interface (README, "Exit codes").
+
+Where a sysexits.h code fits, it is used. A child's exit code only decides whether it is restarted;
+what went wrong is said by its last error report.
+"""
+
+FINISHED = (
+    0  # a child: its work is done (a video that is not looped); the supervisor: stopped as asked
+)
+INTERNAL_ERROR = 1  # an unexpected exception; its traceback is in the log
+NO_CAMERA_FOUND = 1  # the supervisor: nothing was configured and nothing was found
+USAGE = 2  # argparse's own
+CAMERA_FAILED = 69  # EX_UNAVAILABLE: the camera is absent, did not open, or stopped delivering
+SHM_FAILED = 71  # EX_OSERR: /dev/shm is full, or a name in it belongs to another user
+ORPHANED = 75  # EX_TEMPFAIL: the supervisor is gone
+BAD_CONFIGURATION = 78  # EX_CONFIG: never restarted, because the same would happen again
+PORT_IN_USE = 98  # EADDRINUSE
+ALREADY_RUNNING = 100  # another supervisor holds this instance

@@ -1,0 +1,141 @@
+"""What a person can configure, and what each child is told: one declaration for TOML, flags and stdin lines.
+
+Every value is validated before the first process starts. Unknown keys are errors, so that a typing mistake
+in a file on a robot is a sentence at the start instead of a default that nobody asked for.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_serializer, model_validator
+
+NAME_PATTERN = r"^[a-z0-9_-]{1,32}$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+PAYLOAD_ROBOT = "192.168.50.3"
+PAYLOAD_CREDENTIALS = Path("/opt/payload_credentials/payload_guid_and_secret")
+PAYLOAD_PORTS = range(21000, 22001)  # what a CORE I/O lets in …
+RESERVED_PORT = 21443  # … except this one
+DEFAULT_PORT = 21100
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SyntheticSettings(_Settings):
+    """The test pattern camera: what it delivers, and what it does wrong on purpose.
+
+    `script` is a list of `"<seconds after open>: <misbehaviour>"`, each misbehaviour one of `hang`, `crash`,
+    `segfault`, `slow`, `wrong_size`, `freeze`, `garbage`, `unplug` (see capture_worker/synthetic_camera.py).
+    """
+
+    encoding: Literal["bgr8", "bgra8", "mono8", "mono16", "depth16", "jpeg"] = "bgr8"
+    script: tuple[str, ...] = ()
+
+
+class CameraSettings(_Settings):
+    """One camera: one worker process, one ring, one image source.
+
+    `device` is an index, a /dev path, a video file or a URL for the driver `opencv`; it is not used by `synthetic`.
+    `max_age_s` None means max(0.5 s, 3 measured frame periods). Sizes are in pixels, `fps` in frames per second;
+    None leaves them as the device has them (the synthetic camera: 640 x 480 at 30).
+    """
+
+    driver: Literal["opencv", "synthetic"] = "opencv"
+    device: int | str | None = None
+    codec: Annotated[str, Field(min_length=4, max_length=4)] | None = None
+    width: Annotated[int, Field(ge=16, le=16384)] | None = None
+    height: Annotated[int, Field(ge=16, le=16384)] | None = None
+    fps: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] | None = None
+    loop: bool = False
+    slots: Annotated[int, Field(ge=4, le=64)] = 6
+    max_age_s: PositiveSeconds | None = None
+    open_timeout_s: PositiveSeconds = 15.0
+    capture_timeout_s: PositiveSeconds = 1.0
+    required: bool = True
+    synthetic: SyntheticSettings = SyntheticSettings()
+
+    @model_validator(mode="after")
+    def _check_device(self) -> "CameraSettings":
+        if self.driver == "opencv" and self.device is None:
+            raise ValueError("needs a device: an index, a /dev path, a video file or a URL")
+        if self.driver == "synthetic" and self.device is not None:
+            raise ValueError("a synthetic camera has no device")
+        if (self.width is None) != (self.height is None):
+            raise ValueError("width and height go together")
+        return self
+
+
+class RobotSettings(_Settings):
+    """The robot that the service registers with, and how the payload proves who it is.
+
+    `port` and `ca` differ from their defaults only for a simulated robot. Either `payload_credentials_file`
+    (guid on its first line, secret on its second) or `guid` and `secret`.
+    """
+
+    hostname: str = PAYLOAD_ROBOT
+    port: Port = 443
+    ca: Path | None = None
+    payload_credentials_file: Path | None = None
+    guid: str | None = None
+    secret: SecretStr | None = None
+
+    @field_serializer("secret", when_used="json")
+    def _reveal_on_the_pipe(self, secret: SecretStr | None) -> str | None:
+        # JSON is only ever made for a child's stdin, which nobody else can read; str() and repr() stay masked.
+        return secret.get_secret_value() if secret else None
+
+
+class ServiceSettings(_Settings):
+    """The image service: its names in the robot's directory and where it listens.
+
+    `host_ip` is the address that is registered with the robot, not necessarily one of this host (a bridged
+    container). None means the address of the route to the robot. `allowed_peers` are addresses or names that may
+    call besides the loopback and the robot.
+    """
+
+    name: str = "web-cam-service"
+    authority: str = "robot-web-cam"
+    port: Port = DEFAULT_PORT
+    host_ip: str | None = None
+    allowed_peers: tuple[str, ...] = ()
+
+
+class Settings(_Settings):
+    """Everything. `cameras` keeps the order in which they were named."""
+
+    instance: Name = "spot-cameras"
+    robot: RobotSettings = RobotSettings()
+    service: ServiceSettings = ServiceSettings()
+    cameras: dict[Name, CameraSettings] = {}
+    simulate: bool = False
+
+
+class WorkerConfiguration(_Settings):
+    """The line on a capture worker's stdin."""
+
+    supervisor_pid: int
+    instance: Name
+    name: Name
+    camera: CameraSettings
+
+
+class ServicerConfiguration(_Settings):
+    """The line on the servicer's stdin."""
+
+    supervisor_pid: int
+    instance: Name
+    robot: RobotSettings
+    service: ServiceSettings
+    cameras: dict[Name, CameraSettings]
+
+
+class SimulatedRobotConfiguration(_Settings):
+    """The line on the stdin of a simulated robot that the supervisor runs."""
+
+    supervisor_pid: int
+    port: Annotated[int, Field(ge=0, le=65535)]
+    ca_out: Path
