@@ -4,9 +4,7 @@ Where a sysexits.h code fits, it is used. A child's exit code only decides wheth
 what went wrong is said by its last error report.
 """
 
-FINISHED = (
-    0  # a child: its work is done (a video that is not looped); the supervisor: stopped as asked
-)
+FINISHED = 0  # a child: its work is done (a video that is not looped); the supervisor: stopped as asked
 INTERNAL_ERROR = 1  # an unexpected exception; its traceback is in the log
 NO_CAMERA_FOUND = 1  # the supervisor: nothing was configured and nothing was found
 USAGE = 2  # argparse's own
