@@ -1,0 +1,29 @@
+"""A full memory fence without a C extension.
+
+`release()` then `acquire(0)` on one semaphore is a store-release followed by a load-acquire of the same word,
+which no CPU lets earlier accesses sink below or later ones rise above (glibc: CAS-release, then CAS-acquire).
+In this order only: `acquire` then `release` would let accesses move in from both sides.
+
+Threads may share one fence: whoever acquires has released before, so a token is always there.
+"""
+
+import contextlib
+import os
+
+import posix_ipc
+
+from shm import names
+
+
+class Fence:
+    """A semaphore of this process alone; its name is gone before anybody could open it."""
+
+    def __init__(self, instance: str) -> None:
+        self._semaphore = posix_ipc.Semaphore(names.fence_name(instance, os.getpid()), posix_ipc.O_CREX, mode=0o600)
+        with contextlib.suppress(posix_ipc.ExistentialError):  # a starting supervisor swept it in this very moment
+            self._semaphore.unlink()
+
+    def __call__(self) -> None:
+        """Order every access before this call before every access after it."""
+        self._semaphore.release()
+        self._semaphore.acquire(0)

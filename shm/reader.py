@@ -1,0 +1,171 @@
+"""The reading end of a ring: the newest frame, whole or not at all."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from shm import layout, names, protocol, segment
+from shm.fence import Fence
+from shm.frame import DEFAULT_PARAMS_ID, Encoding, Frame, Loss, describes_a_frame
+
+_T = TypeVar("_T")
+
+_MAX_LOOKS = 8
+_MAX_LOOKING_S = 0.020
+_LOOK_PAUSE_S = 0.0005
+_KEEP_NAMELESS_S = 5.0  # a ring that was removed and not replaced is let go: its memory belongs to others
+_MAX_FUTURE_NS = 1_000_000_000
+
+
+class RingReader:
+    """Reads a camera's newest frame from any number of threads. It never waits for the writer.
+
+    There need be no ring yet: every call looks for it. `problem` says in a sentence why a segment that is there
+    cannot be read, `lapped` counts looks that the writer overtook.
+    """
+
+    def __init__(self, instance: str, camera: str) -> None:
+        self.problem: str | None = None
+        self.lapped = 0
+        self._name = names.segment_name(instance, camera)
+        self._fence = Fence(instance)
+        self._attached: segment.Attached | None = None
+        self._attaching = threading.Lock()
+
+    def latest(self, params_id: bytes = DEFAULT_PARAMS_ID) -> Frame | None:
+        """Copy the newest frame that was captured with these parameters; None if there is none to be had now."""
+        found = self._look_often(params_id, lambda frame: frame, in_place=False)
+        return None if isinstance(found, Loss) else found
+
+    def use(self, fn: Callable[[Frame], _T], params_id: bytes = DEFAULT_PARAMS_ID) -> _T | Loss:
+        """Run `fn` on the newest frame without a copy, and return its result or why there is none.
+
+        `fn` gets a Frame whose `data` is the ring's own memory, or a copy where it must not change under the
+        reader's hands (compressed frames, and after the writer overtook the first try). The result must not refer
+        to that memory. It is returned only if the frame stayed whole all the time, and an exception of `fn` is
+        raised only then: otherwise both may come from a mixture of two frames.
+        """
+        return self._look_often(params_id, fn, in_place=True)
+
+    def descriptor(self) -> dict[str, Any] | None:
+        """What the worker found out about its camera; None while there is no ring."""
+        attached = self._current()
+        return attached.header.descriptor if attached else None
+
+    def _look_often(self, params_id: bytes, fn: Callable[[Frame], _T], *, in_place: bool) -> _T | Loss:
+        attached = self._current()
+        if attached is None:
+            return Loss.CORRUPT if self.problem else Loss.NO_FRAME
+        found: _T | Loss = Loss.LAPPED
+        until_s = time.monotonic() + _MAX_LOOKING_S
+        for _ in range(_MAX_LOOKS):
+            found = _look(attached, params_id, fn, in_place=in_place)
+            if found is not Loss.LAPPED:
+                break
+            self.lapped += 1
+            if in_place:  # the time that fn took does not count as looking
+                in_place, until_s = False, time.monotonic() + _MAX_LOOKING_S
+            if time.monotonic() > until_s:
+                break
+            time.sleep(_LOOK_PAUSE_S)
+        return found
+
+    def _current(self) -> segment.Attached | None:
+        """The ring that has the name now, or the last one that had it while nothing has taken its place."""
+        attached = self._attached
+        if attached is not None and attached.is_current():
+            return attached
+        with self._attaching:
+            if self._attached is attached:
+                self._attached = self._attach() or self._keep(attached)
+            return self._attached
+
+    def _attach(self) -> segment.Attached | None:
+        self.problem = None
+        try:
+            return segment.attach(self._name, self._fence)
+        except layout.LayoutError as error:
+            self.problem = f"{names.path_of(self._name)} is no ring: {error}"
+        except segment.ForeignSegmentError as error:
+            self.problem = error.strerror
+        return None
+
+    @staticmethod
+    def _keep(attached: segment.Attached | None) -> segment.Attached | None:
+        if attached is None or not attached.is_whole():
+            return None
+        newest = _look(attached, None, lambda frame: frame, in_place=True)
+        return attached if isinstance(newest, Frame) and newest.age_s() < _KEEP_NAMELESS_S else None
+
+
+def _look(
+    attached: segment.Attached, params_id: bytes | None, fn: Callable[[Frame], _T], *, in_place: bool
+) -> _T | Loss:
+    """Look once: at the newest frame, or at the newest with these parameters among those that are still there."""
+    memory, ring = attached.mapping, attached.header.layout
+    newest = protocol.newest_number(memory)
+    if newest == 0:
+        return Loss.NO_FRAME
+    for number in range(newest, max(newest - ring.slots + 1, 0), -1):
+        metadata = _read_metadata(attached, number)
+        if metadata is None:
+            if number == newest:
+                return Loss.LAPPED
+            continue  # a ring that is not full yet, or the writer is already here again
+        if isinstance(metadata, Loss):
+            return metadata
+        if params_id is None or metadata.params_id == params_id:
+            return _use_slot(attached, metadata, fn, in_place=in_place)
+    return Loss.NO_FRAME
+
+
+def _read_metadata(attached: segment.Attached, number: int) -> layout.Metadata | Loss | None:
+    memory, ring = attached.mapping, attached.header.layout
+    view = protocol.begin_read(memory, ring, number)
+    if view is None:
+        return None
+    metadata = layout.unpack_metadata(bytes(view))
+    if not protocol.still_whole(memory, ring, number):
+        return None
+    if metadata is None or metadata.frame_number != number:
+        return Loss.CORRUPT
+    if not describes_a_frame(metadata, ring.payload_capacity_bytes):
+        return Loss.CORRUPT
+    # `now` is taken after the frame was read: a frame that was published meanwhile is not from the future.
+    return Loss.CORRUPT if metadata.captured_ns > time.monotonic_ns() + _MAX_FUTURE_NS else metadata
+
+
+def _use_slot(
+    attached: segment.Attached, metadata: layout.Metadata, fn: Callable[[Frame], _T], *, in_place: bool
+) -> _T | Loss:
+    memory, ring, number = attached.mapping, attached.header.layout, metadata.frame_number
+    view = protocol.payload_view(memory, ring, number, metadata.payload_bytes)
+    if not in_place or Encoding(metadata.encoding).compressed:
+        copy = bytes(view)
+        if not protocol.still_whole(memory, ring, number):
+            return Loss.LAPPED
+        return fn(_frame(attached, metadata, copy))
+    try:
+        result = fn(_frame(attached, metadata, view))
+    except Exception:
+        if protocol.still_whole(memory, ring, number):
+            raise
+        return Loss.LAPPED
+    return result if protocol.still_whole(memory, ring, number) else Loss.LAPPED
+
+
+def _frame(attached: segment.Attached, metadata: layout.Metadata, data: bytes | memoryview) -> Frame:
+    return Frame(
+        frame_number=metadata.frame_number,
+        captured_ns=metadata.captured_ns,
+        rows=metadata.rows,
+        cols=metadata.cols,
+        row_stride_bytes=metadata.row_stride_bytes,
+        encoding=Encoding(metadata.encoding),
+        gain=metadata.gain,
+        exposure_s=metadata.exposure_s,
+        params_id=metadata.params_id,
+        epoch=attached.header.epoch,
+        data=data,
+    )

@@ -1,0 +1,190 @@
+"""One mapped segment: creating it aside, attaching to it by name, and the accesses that the protocol is made of."""
+
+import errno
+import mmap
+import os
+import stat
+import weakref
+from typing import TYPE_CHECKING, Protocol
+
+import posix_ipc
+
+from shm import layout, names
+from shm.fence import Fence
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+
+class ShmFullError(OSError):
+    """There is no room for this segment in /dev/shm."""
+
+
+class ForeignSegmentError(OSError):
+    """The name is taken by a segment of another user."""
+
+
+class Memory(Protocol):
+    """The accesses that the protocol is made of; the model test puts a recorder in their place."""
+
+    def load(self, offset: int) -> int:
+        """Read a live counter of 8 bytes, in one access."""
+        ...
+
+    def store(self, offset: int, value: int) -> None:
+        """Write a live counter of 8 bytes, in one access."""
+        ...
+
+    def fence(self) -> None:
+        """Order every access before it before every access after it."""
+        ...
+
+    def read(self, offset: int, length: int) -> memoryview:
+        """View bytes in place."""
+        ...
+
+    def write(self, offset: int, data: "Buffer") -> None:
+        """Copy bytes into place, in any order."""
+        ...
+
+
+class Mapping:
+    """The Memory of a mapped segment. It is unmapped when the last view of it is gone, never by hand."""
+
+    def __init__(self, mapped: mmap.mmap, fence: Fence) -> None:
+        self._bytes = memoryview(mapped)
+        # One element of a "Q" view is one aligned 8-byte load or store. struct.pack_into is none: it zeroes
+        # the bytes first, and a reader (or a kill) in between sees a counter of 0.
+        self._cells = self._bytes.cast("Q")
+        self.fence = fence
+
+    def load(self, offset: int) -> int:
+        """One aligned load."""
+        return self._cells[offset >> 3]
+
+    def store(self, offset: int, value: int) -> None:
+        """One aligned store."""
+        self._cells[offset >> 3] = value
+
+    def read(self, offset: int, length: int) -> memoryview:
+        """A read-only view."""
+        return self._bytes[offset : offset + length].toreadonly()
+
+    def write(self, offset: int, data: "Buffer") -> None:
+        """A memcpy."""
+        source = memoryview(data).cast("B")
+        self._bytes[offset : offset + len(source)] = source
+
+
+class Attached:
+    """A segment that was found by its name: checked, mapped read-only, and never trusted for a length again."""
+
+    def __init__(self, fd: int, header: layout.Header, mapping: Mapping) -> None:
+        self.header = header
+        self.mapping = mapping
+        self._fd = fd
+        # Other threads may be inside fstat: the descriptor goes with the last reference, not before.
+        weakref.finalize(self, os.close, fd)
+
+    def is_current(self) -> bool:
+        """Whether it is whole and still has its name: if not, it was replaced or removed."""
+        facts = os.fstat(self._fd)
+        return facts.st_nlink > 0 and facts.st_size >= self.header.layout.total_bytes
+
+    def is_whole(self) -> bool:
+        """Whether the segment still has the size that was mapped: touching what was cut off would be SIGBUS."""
+        return os.fstat(self._fd).st_size >= self.header.layout.total_bytes
+
+
+def create_aside(name: str, header: bytes, total_bytes: int, fence: Fence) -> Mapping:
+    """Build a segment of our own under its `.new.<pid>` name, with all of its memory allocated.
+
+    Raises ForeignSegmentError if the final name is another user's, ShmFullError if there is no room.
+    """
+    _refuse_foreign(name)
+    aside = names.aside_name(name, os.getpid())
+    names.remove(aside)  # of a dead process which had our pid
+    # Size 0: posix_ipc would use ftruncate, which promises memory that a full tmpfs then answers with SIGBUS.
+    created = posix_ipc.SharedMemory(aside, posix_ipc.O_CREX, size=0, mode=0o600)
+    try:
+        _allocate(created.fd, total_bytes, name)
+        mapping = Mapping(mmap.mmap(created.fd, total_bytes), fence)
+    except BaseException:
+        names.remove(aside)
+        raise
+    finally:
+        created.close_fd()
+    mapping.write(0, header)
+    return mapping
+
+
+def take_name(name: str) -> None:
+    """Give the segment that was built aside its name, in one step: a reader finds the old one or this one."""
+    try:
+        os.rename(names.path_of(names.aside_name(name, os.getpid())), names.path_of(name))
+    except PermissionError as error:
+        raise ForeignSegmentError(error.errno, _foreign_sentence(name)) from error
+
+
+def attach(name: str, fence: Fence) -> Attached | None:
+    """Open a segment by name; None if there is none.
+
+    Raises layout.LayoutError for one that is no ring, ForeignSegmentError for another user's.
+    """
+    try:
+        opened = posix_ipc.SharedMemory(name, read_only=True)
+    except posix_ipc.ExistentialError:
+        return None
+    except posix_ipc.PermissionsError as error:
+        raise ForeignSegmentError(errno.EACCES, _foreign_sentence(name)) from error
+    try:
+        return _attach_fd(name, opened.fd, fence)
+    except BaseException:
+        opened.close_fd()
+        raise
+
+
+def _attach_fd(name: str, fd: int, fence: Fence) -> Attached:
+    facts = os.fstat(fd)
+    if facts.st_uid != os.geteuid():
+        raise ForeignSegmentError(errno.EACCES, _foreign_sentence(name))
+    if not stat.S_ISREG(facts.st_mode):
+        raise layout.LayoutError("not a regular file")
+    # pread, not the mapping: a segment that shrinks meanwhile gives a short answer instead of SIGBUS.
+    header = layout.unpack_header(os.pread(fd, layout.HEADER_BYTES, 0))
+    if f"/{header.segment_name}" != name:
+        raise layout.LayoutError(f"says that it is {header.segment_name!r}")
+    if os.fstat(fd).st_size < header.layout.total_bytes:
+        raise layout.LayoutError("shorter than its header says")
+    mapped = mmap.mmap(fd, header.layout.total_bytes, prot=mmap.PROT_READ)
+    return Attached(fd, header, Mapping(mapped, fence))
+
+
+def _allocate(fd: int, total_bytes: int, name: str) -> None:
+    try:
+        os.posix_fallocate(fd, 0, total_bytes)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.ENOMEM, errno.EFBIG):
+            raise
+        raise ShmFullError(
+            errno.ENOSPC,
+            f"no room for {total_bytes / 1e6:.1f} MB of {name} in {names.SHM_DIR} "
+            f"({names.free_bytes() / 1e6:.1f} MB free): give the container a larger shm_size, "
+            "or use fewer slots or a smaller picture",
+        ) from error
+
+
+def _refuse_foreign(name: str) -> None:
+    try:
+        owner = names.path_of(name).stat().st_uid
+    except FileNotFoundError:
+        return
+    if owner != os.geteuid():
+        raise ForeignSegmentError(errno.EPERM, _foreign_sentence(name))
+
+
+def _foreign_sentence(name: str) -> str:
+    return (
+        f"{names.path_of(name)} belongs to another user: stop that user's pipeline, remove the file as that user, "
+        "or choose another --instance"
+    )
