@@ -1,0 +1,90 @@
+"""The kernel's virtual video driver "vivid": what its picture is, what rate it has, and how it is unplugged."""
+
+import contextlib
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Picture = npt.NDArray[np.uint8]
+
+ROWS, COLS = 480, 640
+FULL_BARS, DIM_BARS = 255, 191  # the brightness of "100% Colorbar" and of "75% Colorbar"
+
+NODES = {"video0": Path("/dev/video0"), "video1": Path("/dev/video1")}
+BRIGHTNESS = {"video0": FULL_BARS, "video1": DIM_BARS}  # so that one cannot pass for the other
+
+_PATTERNS = {DIM_BARS: 0, FULL_BARS: 1}
+_BARS_RGB = (
+    (1, 1, 1),  # white
+    (1, 1, 0),  # yellow
+    (0, 1, 1),  # cyan
+    (0, 1, 0),  # green
+    (1, 0, 1),  # magenta
+    (1, 0, 0),  # red
+    (0, 0, 1),  # blue
+    (0, 0, 0),  # black
+)
+
+
+def is_vivid(node: Path) -> bool:
+    """Whether the driver behind a /dev/videoN node is vivid."""
+    name = Path("/sys/class/video4linux", node.name, "name")
+    return name.exists() and name.read_text().startswith("vivid")
+
+
+def show_bars(node: Path, brightness: int) -> None:
+    """Let the device deliver still colour bars and nothing else: `picture(brightness)`, in every frame."""
+    _set_control(node, f"test_pattern={_PATTERNS[brightness]},osd_text_mode=2")
+
+
+def picture(brightness: int) -> Picture:
+    """Return the colour bars as the driver draws them: (480, 640, 3) uint8, RGB."""
+    bars = np.array(_BARS_RGB, np.uint8) * np.uint8(brightness)
+    row = np.repeat(bars, COLS // len(bars), axis=0)
+    return np.broadcast_to(row, (ROWS, COLS, 3)).copy()
+
+
+def inside_bars() -> npt.NDArray[np.bool_]:
+    """Return which columns are far enough from a bar's edge to keep their colour in a JPEG: (640,) bool."""
+    width = COLS // len(_BARS_RGB)
+    offset = np.arange(COLS) % width
+    return np.asarray((offset >= 16) & (offset < width - 16))
+
+
+def lone_reader_rate_hz(node: Path, frames: int = 100) -> float:
+    """Measure what one OpenCV reader gets from the device when nothing else runs."""
+    capture = cv2.VideoCapture(str(node), cv2.CAP_V4L2)
+    try:
+        if not capture.read()[0]:
+            raise RuntimeError(f"{node} delivers no frame")
+        start_s = time.monotonic()
+        for _ in range(frames):
+            capture.read()
+        return frames / (time.monotonic() - start_s)
+    finally:
+        capture.release()
+
+
+@contextlib.contextmanager
+def unplugged(node: Path) -> Iterator[None]:
+    """Unplug the device for as long as the block runs: its streams end, and it cannot be opened.
+
+    The driver plugs a device in again when its last user closes it. So that this is not the pipeline, a descriptor
+    is held here.
+    """
+    held = os.open(node, os.O_RDWR)
+    try:
+        _set_control(node, "disconnect=1")
+        yield
+    finally:
+        os.close(held)
+
+
+def _set_control(node: Path, assignment: str) -> None:
+    subprocess.run(["v4l2-ctl", "-d", str(node), "--set-ctrl", assignment], check=True, timeout=30)  # noqa: S607 - found on PATH
