@@ -1,0 +1,97 @@
+"""Who may call: this computer and the robot, unless the configuration names more.
+
+The robot forwards its WiFi and LAN ports 21000-22000 to the payload, in plaintext and without a token check, with
+the sender's own address. Without this list everybody on the robot's network would see through its cameras.
+"""
+
+import ipaddress
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+from urllib.parse import unquote
+
+import grpc
+
+_LOG = logging.getLogger(__name__)
+
+_REMEMBERED_PEERS = 16
+
+
+class AllowedPeers:
+    """The allow-list. `refused` counts calls, `refused_addresses` names the first few callers."""
+
+    def __init__(self, hosts: Iterable[str]) -> None:
+        self.refused = 0
+        self.refused_addresses: list[str] = []
+        self._hosts = tuple(hosts)
+        self._addresses: frozenset[str] = frozenset(filter(_is_address, self._hosts))
+        self._counting = threading.Lock()
+
+    def resolve(self) -> None:
+        """Look up the hosts' names again; what cannot be looked up now keeps its last addresses. May block."""
+        found = set(self._addresses)
+        for host in self._hosts:
+            try:
+                found.update(str(entry[4][0]) for entry in socket.getaddrinfo(host, None))
+            except OSError:
+                continue
+        self._addresses = frozenset(found)
+
+    def admit(self, peer: str) -> bool:
+        """Whether gRPC's name of a peer ("ipv4:1.2.3.4:567") may call; counts it if not."""
+        if peer.startswith("unix"):
+            return True
+        address = _address_of(peer)
+        if address in self._addresses or _is_loopback(address):
+            return True
+        with self._counting:
+            self.refused += 1
+            if address not in self.refused_addresses and len(self.refused_addresses) < _REMEMBERED_PEERS:
+                self.refused_addresses.append(address)
+                _LOG.warning("refused a call from %s: name it in service.allowed_peers if it may see images", address)
+        return False
+
+
+class PeerCheck(grpc.ServerInterceptor):
+    """Answers every call of a peer that is not allowed with PERMISSION_DENIED, before the handler runs."""
+
+    def __init__(self, peers: AllowedPeers) -> None:
+        self._peers = peers
+
+    def intercept_service(self, continuation: Callable[..., Any], handler_call_details: Any) -> Any:
+        """Wrap the method's handler (all of ours are unary)."""
+        handler = continuation(handler_call_details)
+        if handler is None:
+            return None
+
+        def checked(request: Any, context: grpc.ServicerContext) -> Any:
+            if not self._peers.admit(context.peer()):
+                context.abort(grpc.StatusCode.PERMISSION_DENIED, "this address may not see the images of this payload")
+            return handler.unary_unary(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(checked, handler.request_deserializer, handler.response_serializer)
+
+
+def _address_of(peer: str) -> str:
+    """The address in "ipv4:1.2.3.4:567" or "ipv6:[::1%25lo]:567", IPv4-mapped ones as IPv4."""
+    host = unquote(peer.partition(":")[2].rpartition(":")[0]).strip("[]").partition("%")[0]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(mapped or address)
+
+
+def _is_loopback(address: str) -> bool:
+    return _is_address(address) and ipaddress.ip_address(address).is_loopback
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

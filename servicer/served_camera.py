@@ -1,0 +1,121 @@
+"""One camera as the servicer sees it: its newest frame, whether that is fresh, and how it is described."""
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from bosdyn.api import image_pb2
+
+from servicer import image_request, pixel_formats
+from servicer.picture import Encoded, encode
+from servicer.robot_clock import AcquisitionTimes, RobotClock
+from servicer.shared_encodings import SharedEncodings
+from shm import Encoding, Frame, Loss, RingReader
+from supervision.settings import CameraSettings
+
+_LEAST_MAX_AGE_S = 0.5
+_MAX_AGE_PERIODS = 3
+_PERIOD_SAMPLES = 5
+_DEPTH_UNITS_PER_METRE = 1000.0  # DEPTH_U16 is in millimetres
+
+
+class FrameLostError(Exception):
+    """The writer overtook every attempt to encode, or the ring went away meanwhile."""
+
+
+@dataclass(frozen=True)
+class FrameFacts:
+    """What is known about a frame without copying it."""
+
+    frame_number: int
+    captured_ns: int
+    rows: int
+    cols: int
+    encoding: Encoding
+    epoch: int
+
+    def age_s(self) -> float:
+        """Seconds since the capture."""
+        return (time.monotonic_ns() - self.captured_ns) / 1e9
+
+
+class ServedCamera:
+    """Reads one ring for any number of request threads."""
+
+    def __init__(self, instance: str, name: str, settings: CameraSettings, clock: RobotClock) -> None:
+        self.name = name
+        self.acquisition_times = AcquisitionTimes(clock)
+        self._settings = settings
+        self._reader = RingReader(instance, name)
+        self._shared: SharedEncodings[Encoded] = SharedEncodings()
+        self._last: FrameFacts | None = None
+        self._periods_s: deque[float] = deque(maxlen=_PERIOD_SAMPLES)
+        self._noting = threading.Lock()
+
+    @property
+    def problem(self) -> str | None:
+        """Why the ring cannot be read, in a sentence; None while it can."""
+        return self._reader.problem
+
+    @property
+    def max_age_s(self) -> float:
+        """Age beyond which a frame is never served as OK."""
+        if self._settings.max_age_s is not None:
+            return self._settings.max_age_s
+        # The median: one slow frame, or the gap of a restart, must not stretch the limit.
+        period_s = median(self._periods_s) if self._periods_s else 0.0
+        return max(_LEAST_MAX_AGE_S, _MAX_AGE_PERIODS * period_s)
+
+    def newest(self) -> FrameFacts | None:
+        """Facts of the newest frame, however old; None if there is none."""
+        facts = self._reader.use(_facts)
+        if isinstance(facts, Loss):
+            return None
+        self._note(facts)
+        return facts
+
+    def encoded(self, facts: FrameFacts, wanted: image_request.Wanted, timeout_s: float) -> Encoded:
+        """The picture of the newest frame as wanted.
+
+        Raises UndecodableFrameError, FrameLostError, and TimeoutError after `timeout_s`.
+        """
+
+        def make() -> Encoded:
+            made = self._reader.use(lambda frame: encode(frame, wanted))
+            if isinstance(made, Loss):
+                raise FrameLostError("the frame was overwritten before it could be encoded")
+            return made
+
+        return self._shared.get((facts.epoch, facts.frame_number), wanted, make, timeout_s)
+
+    def source(self, facts: FrameFacts | None) -> Any:
+        """The `image_pb2.ImageSource` of this camera: the name alone until there was a frame."""
+        source = image_pb2.ImageSource(name=self.name, image_type=image_pb2.ImageSource.IMAGE_TYPE_VISUAL)
+        facts = facts or self._last
+        if facts is None:
+            return source
+        source.rows, source.cols = facts.rows, facts.cols
+        source.pixel_formats.extend(pixel_formats.advertised(facts.encoding))
+        source.image_formats.extend(image_request.image_formats(facts.encoding))
+        if facts.encoding is Encoding.DEPTH16:
+            source.image_type = image_pb2.ImageSource.IMAGE_TYPE_DEPTH
+            source.depth_scale = _DEPTH_UNITS_PER_METRE
+        return source
+
+    def _note(self, facts: FrameFacts) -> None:
+        """Measure the frame period between two looks at the same ring."""
+        with self._noting:
+            last = self._last
+            if last is not None and last.epoch == facts.epoch and facts.frame_number <= last.frame_number:
+                return
+            self._last = facts
+            if last is not None and last.epoch == facts.epoch:
+                frames = facts.frame_number - last.frame_number
+                self._periods_s.append((facts.captured_ns - last.captured_ns) / 1e9 / frames)
+
+
+def _facts(frame: Frame) -> FrameFacts:
+    return FrameFacts(frame.frame_number, frame.captured_ns, frame.rows, frame.cols, frame.encoding, frame.epoch)

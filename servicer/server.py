@@ -1,0 +1,73 @@
+"""The gRPC server: its limits, and where it listens."""
+
+import ipaddress
+import socket
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+from bosdyn.api import image_service_pb2_grpc
+
+from servicer.image_service import ImageService
+from servicer.peers import AllowedPeers, PeerCheck
+
+_WORKERS = 8
+_CONCURRENT_CALLS = 512
+
+_OPTIONS = [
+    ("grpc.so_reuseport", 0),  # the default lets a second server bind the same port and take half of the calls
+    ("grpc.max_receive_message_length", 256 * 1024),
+    ("grpc.max_send_message_length", 100 << 20),  # what SDK clients accept
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 4_000),  # SDK clients ping every 5 s
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 4_000),
+    ("grpc.server_handshake_timeout_ms", 5_000),
+    ("grpc.max_connection_idle_ms", 300_000),
+]
+
+
+class PortInUseError(Exception):
+    """Another program listens on the service's port; the message says which port."""
+
+
+def create(service: ImageService, peers: AllowedPeers) -> grpc.Server:
+    """Make a server for the image service, not yet listening anywhere."""
+    server = grpc.server(
+        ThreadPoolExecutor(_WORKERS, thread_name_prefix="request"),
+        interceptors=[PeerCheck(peers)],
+        options=_OPTIONS,
+        maximum_concurrent_rpcs=_CONCURRENT_CALLS,
+    )
+    image_service_pb2_grpc.add_ImageServiceServicer_to_server(service, server)
+    return server
+
+
+def listen(server: grpc.Server, host_ip: str, port: int) -> None:
+    """Listen on the registered address and the loopback, or on every address if the registered one is not ours.
+
+    In a bridged container the robot is told an address of the host, which cannot be bound inside.
+    Raises PortInUseError.
+    """
+    if _is_local(host_ip):
+        addresses = sorted({host_ip, "127.0.0.1"})
+    else:
+        addresses = ["0.0.0.0"]
+    for address in addresses:
+        try:
+            server.add_insecure_port(f"[{address}]:{port}" if ":" in address else f"{address}:{port}")
+        except RuntimeError as error:
+            raise PortInUseError(
+                f"cannot listen on {address}:{port}: another program has this port; stop it or choose another --port"
+            ) from error
+
+
+def _is_local(address: str) -> bool:
+    family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET  # noqa: PLR2004  IPv6
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError:
+            return False
+    return True
