@@ -14,10 +14,10 @@ Nothing in here imports numpy before somebody asks for pixels: the supervisor re
 """
 
 from shm.board import BoardReader, BoardWriter
+from shm.errors import ForeignSegmentError, ShmFullError
 from shm.frame import DEFAULT_PARAMS_ID, Encoding, Frame, Loss
 from shm.reader import RingReader
 from shm.records import ChildRecord, Status
-from shm.segment import ForeignSegmentError, ShmFullError
 from shm.writer import RingWriter
 
 __all__ = [

@@ -8,18 +8,26 @@ Threads may share one fence: whoever acquires has released before, so a token is
 """
 
 import contextlib
+import errno
 import os
 
 import posix_ipc
 
 from shm import names
+from shm.errors import shm_full
 
 
 class Fence:
-    """A semaphore of this process alone; its name is gone before anybody could open it."""
+    """A semaphore of this process alone; its name is gone at once. Raises ShmFullError if not even that has room."""
 
     def __init__(self, instance: str) -> None:
-        self._semaphore = posix_ipc.Semaphore(names.fence_name(instance, os.getpid()), posix_ipc.O_CREX, mode=0o600)
+        name = names.fence_name(instance, os.getpid())
+        try:
+            self._semaphore = posix_ipc.Semaphore(name, posix_ipc.O_CREX, mode=0o600)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise shm_full("a semaphore", 4096) from error
         with contextlib.suppress(posix_ipc.ExistentialError):  # a starting supervisor swept it in this very moment
             self._semaphore.unlink()
 

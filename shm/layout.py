@@ -12,7 +12,7 @@ Header, `HEADER_BYTES` long, written before the ring takes its name and never ch
         32     8  u64    payload capacity in bytes
         40     8  u64    total size of the segment in bytes
         48     8  u64    epoch: random, not zero, another one for every ring
-        56    64  bytes  segment name without the slash, NUL padded
+        56    72  bytes  segment name without the slash, NUL padded (at most 32 + 5 + 32 characters)
        128     …  bytes  descriptor: a JSON object in UTF-8
 
 Live page, at `LIVE_OFFSET`: cells of 8 bytes, each alone in its cache line, written while readers look:
@@ -56,7 +56,7 @@ PAGE_BYTES = 4096
 HEADER_BYTES = 4 * PAGE_BYTES
 DESCRIPTOR_OFFSET = 128
 DESCRIPTOR_CAPACITY_BYTES = HEADER_BYTES - DESCRIPTOR_OFFSET
-_HEADER = struct.Struct("<8sIIIIQQQQ64s")
+_HEADER = struct.Struct("<8sIIIIQQQQ72s")
 _CRC_OFFSET = 12
 
 LIVE_OFFSET = HEADER_BYTES
@@ -69,6 +69,7 @@ METADATA_OFFSET = 64
 PAYLOAD_OFFSET = PAGE_BYTES
 _METADATA = struct.Struct("<QQIIIIQdd16s")
 _CRC = struct.Struct("<I")
+PARAMS_ID_BYTES = 16
 METADATA_BYTES = _METADATA.size + _CRC.size
 
 MIN_SLOTS = 4
@@ -177,8 +178,18 @@ def unpack_header(page: bytes) -> Header:
 
 
 def pack_metadata(metadata: Metadata) -> bytes:
-    """Encode `METADATA_BYTES` of metadata, checksum included."""
-    fields = _METADATA.pack(
+    """Encode `METADATA_BYTES` of metadata, checksum included. Raises LayoutError for what does not fit its field."""
+    if len(metadata.params_id) != PARAMS_ID_BYTES:  # struct would pad or cut it silently
+        raise LayoutError(f"an id of parameters has {PARAMS_ID_BYTES} bytes, not {len(metadata.params_id)}")
+    try:
+        fields = _pack_fields(metadata)
+    except struct.error as error:
+        raise LayoutError(f"frame metadata that cannot be stored: {error}") from error
+    return fields + _CRC.pack(zlib.crc32(fields))
+
+
+def _pack_fields(metadata: Metadata) -> bytes:
+    return _METADATA.pack(
         metadata.frame_number,
         metadata.captured_ns,
         metadata.rows,
@@ -190,7 +201,6 @@ def pack_metadata(metadata: Metadata) -> bytes:
         metadata.exposure_s,
         metadata.params_id,
     )
-    return fields + _CRC.pack(zlib.crc32(fields))
 
 
 def unpack_metadata(data: bytes) -> Metadata | None:

@@ -44,8 +44,11 @@ def path_of(name: str) -> Path:
 
 def names_of(instance: str) -> list[str]:
     """Every name of this instance in /dev/shm; other instances' names are never among them."""
-    ours = re.compile(rf"{re.escape(instance)}\.(cam\.|board)|sem\.{re.escape(instance)}\.fence\.")
-    return [f"/{entry}" for entry in sorted(os.listdir(SHM_DIR)) if ours.match(entry)]
+    # Whole names: an instance may be called "sem" or a camera "fence", and a prefix would take one for the other.
+    segments = rf"{re.escape(instance)}\.(cam\.{_NAME.pattern}|board)(\.new\.[0-9]+)?"
+    fences = rf"sem\.{re.escape(instance)}\.fence\.[0-9]+\.[0-9a-f]+"
+    ours = re.compile(f"{segments}|{fences}")
+    return [f"/{entry}" for entry in sorted(os.listdir(SHM_DIR)) if ours.fullmatch(entry)]
 
 
 def remove(name: str) -> bool:

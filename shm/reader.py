@@ -87,8 +87,8 @@ class RingReader:
             return segment.attach(self._name, self._fence)
         except layout.LayoutError as error:
             self.problem = f"{names.path_of(self._name)} is no ring: {error}"
-        except segment.ForeignSegmentError as error:
-            self.problem = error.strerror
+        except OSError as error:  # ForeignSegmentError, or this process may open nothing more
+            self.problem = error.strerror or f"{names.path_of(self._name)}: {error}"
         return None
 
     @staticmethod
@@ -117,7 +117,8 @@ def _look(
             return metadata
         if params_id is None or metadata.params_id == params_id:
             return _use_slot(attached, metadata, fn, in_place=in_place)
-    return Loss.NO_FRAME
+    # What was searched for may have been overwritten during the search, by newer ones of its kind.
+    return Loss.NO_FRAME if protocol.newest_number(memory) == newest else Loss.LAPPED
 
 
 def _read_metadata(attached: segment.Attached, number: int) -> layout.Metadata | Loss | None:

@@ -10,18 +10,11 @@ from typing import TYPE_CHECKING, Protocol
 import posix_ipc
 
 from shm import layout, names
+from shm.errors import ForeignSegmentError, shm_full
 from shm.fence import Fence
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
-
-
-class ShmFullError(OSError):
-    """There is no room for this segment in /dev/shm."""
-
-
-class ForeignSegmentError(OSError):
-    """The name is taken by a segment of another user."""
 
 
 class Memory(Protocol):
@@ -83,8 +76,8 @@ class Attached:
         self.header = header
         self.mapping = mapping
         self._fd = fd
-        # Other threads may be inside fstat: the descriptor goes with the last reference, not before.
-        weakref.finalize(self, os.close, fd)
+        # Other threads may be inside fstat: the descriptor goes with the last reference, and at exit by the kernel.
+        weakref.finalize(self, os.close, fd).atexit = False
 
     def is_current(self) -> bool:
         """Whether it is whole and still has its name: if not, it was replaced or removed."""
@@ -99,11 +92,12 @@ class Attached:
 def create_aside(name: str, header: bytes, total_bytes: int, fence: Fence) -> Mapping:
     """Build a segment of our own under its `.new.<pid>` name, with all of its memory allocated.
 
-    Raises ForeignSegmentError if the final name is another user's, ShmFullError if there is no room.
+    Raises ForeignSegmentError if one of the names is not ours to take, ShmFullError if there is no room.
     """
-    _refuse_foreign(name)
+    _is_ours(name)
     aside = names.aside_name(name, os.getpid())
-    names.remove(aside)  # of a dead process which had our pid
+    if _is_ours(aside):  # left by a dead process which had our pid
+        names.remove(aside)
     # Size 0: posix_ipc would use ftruncate, which promises memory that a full tmpfs then answers with SIGBUS.
     created = posix_ipc.SharedMemory(aside, posix_ipc.O_CREX, size=0, mode=0o600)
     try:
@@ -129,8 +123,11 @@ def take_name(name: str) -> None:
 def attach(name: str, fence: Fence) -> Attached | None:
     """Open a segment by name; None if there is none.
 
-    Raises layout.LayoutError for one that is no ring, ForeignSegmentError for another user's.
+    Raises layout.LayoutError for one that is no ring, ForeignSegmentError for what is not ours, and OSError when
+    this process may open or map nothing more.
     """
+    if not _is_ours(name):  # before it is opened: opening a FIFO would wait for its writer
+        return None
     try:
         opened = posix_ipc.SharedMemory(name, read_only=True)
     except posix_ipc.ExistentialError:
@@ -148,15 +145,14 @@ def _attach_fd(name: str, fd: int, fence: Fence) -> Attached:
     facts = os.fstat(fd)
     if facts.st_uid != os.geteuid():
         raise ForeignSegmentError(errno.EACCES, _foreign_sentence(name))
-    if not stat.S_ISREG(facts.st_mode):
-        raise layout.LayoutError("not a regular file")
     # pread, not the mapping: a segment that shrinks meanwhile gives a short answer instead of SIGBUS.
     header = layout.unpack_header(os.pread(fd, layout.HEADER_BYTES, 0))
     if f"/{header.segment_name}" != name:
         raise layout.LayoutError(f"says that it is {header.segment_name!r}")
-    if os.fstat(fd).st_size < header.layout.total_bytes:
-        raise layout.LayoutError("shorter than its header says")
-    mapped = mmap.mmap(fd, header.layout.total_bytes, prot=mmap.PROT_READ)
+    try:
+        mapped = mmap.mmap(fd, header.layout.total_bytes, prot=mmap.PROT_READ)
+    except ValueError as error:  # mmap compares with the size that the file has now
+        raise layout.LayoutError("shorter than its header says") from error
     return Attached(fd, header, Mapping(mapped, fence))
 
 
@@ -164,23 +160,22 @@ def _allocate(fd: int, total_bytes: int, name: str) -> None:
     try:
         os.posix_fallocate(fd, 0, total_bytes)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.ENOMEM, errno.EFBIG):
+        if error.errno not in (errno.ENOSPC, errno.ENOMEM, errno.EFBIG, errno.EDQUOT):
             raise
-        raise ShmFullError(
-            errno.ENOSPC,
-            f"no room for {total_bytes / 1e6:.1f} MB of {name} in {names.SHM_DIR} "
-            f"({names.free_bytes() / 1e6:.1f} MB free): give the container a larger shm_size, "
-            "or use fewer slots or a smaller picture",
-        ) from error
+        raise shm_full(name, total_bytes) from error
 
 
-def _refuse_foreign(name: str) -> None:
+def _is_ours(name: str) -> bool:
+    """Whether the name exists. Raises ForeignSegmentError if what it names is no segment of this user."""
     try:
-        owner = names.path_of(name).stat().st_uid
+        facts = names.path_of(name).lstat()  # not through a symbolic link: somebody else may have put it there
     except FileNotFoundError:
-        return
-    if owner != os.geteuid():
+        return False
+    if facts.st_uid != os.geteuid():
         raise ForeignSegmentError(errno.EPERM, _foreign_sentence(name))
+    if not stat.S_ISREG(facts.st_mode):
+        raise ForeignSegmentError(errno.EEXIST, f"{names.path_of(name)} is no shared-memory segment: remove it")
+    return True
 
 
 def _foreign_sentence(name: str) -> str:

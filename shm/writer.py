@@ -15,7 +15,7 @@ from shm.frame import DEFAULT_PARAMS_ID, Encoding, describes_a_frame
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-_MAX_LEAD_MS = 60_000  # an old ring's number may be ahead of the clock by bursts of over 1,000 frames/s, not more
+_MAX_NUMBER = 1 << 53  # exact in JSON, and far below where a sequence counter would overflow
 
 
 class RingWriter:
@@ -40,16 +40,15 @@ class RingWriter:
         self._layout = layout.RingLayout(slots, payload_capacity_bytes)
         self._descriptor = descriptor
         self._named = False
-        self._next_number = 0
+        self._next_number: int | None = None
         self._memory: segment.Mapping
 
     def __enter__(self) -> "RingWriter":
         """Build the ring aside. Raises ShmFullError, ForeignSegmentError, or LayoutError for the descriptor."""
-        fence = Fence(self._instance)
         epoch = secrets.randbits(63) | 1
         header = layout.pack_header(self._layout, epoch, self._name[1:], self._descriptor)
+        fence = Fence(self._instance)
         self._memory = segment.create_aside(self._name, header, self._layout.total_bytes, fence)
-        self._next_number = self._first_number(fence)
         return self
 
     def __exit__(
@@ -80,10 +79,12 @@ class RingWriter:
         """Copy one frame into the ring, make it the newest, and return its number.
 
         `payload` is any C-contiguous buffer; `captured_ns` is CLOCK_MONOTONIC. Raises ValueError for a payload
-        that does not fit or is not what the other arguments say: nothing of it is published then.
+        that does not fit or is not what the other arguments say: nothing of it is published then. The first call
+        raises ForeignSegmentError if another user took the name meanwhile.
         """
-        data = memoryview(payload).cast("B")
-        number = self._next_number
+        data = _bytes_of(payload)
+        # Not before the first frame is there: until then an older writer may still count on under this name.
+        number = self._first_number() if self._next_number is None else self._next_number
         metadata = layout.Metadata(
             number, captured_ns, rows, cols, row_stride_bytes, encoding, len(data), gain, exposure_s, params_id
         )
@@ -107,12 +108,29 @@ class RingWriter:
     def _count(self, offset: int) -> None:
         self._memory.store(offset, self._memory.load(offset) + 1)
 
-    def _first_number(self, fence: Fence) -> int:
+    def _first_number(self) -> int:
         """A number above every number that was ever used under this name since boot."""
         now_ms = time.monotonic_ns() // 1_000_000
         try:
-            old = segment.attach(self._name, fence)
+            old = segment.attach(self._name, self._memory.fence)
         except layout.LayoutError:
-            old = None
-        last = protocol.newest_number(old.mapping) if old and old.is_whole() else 0
-        return max(now_ms, last + 1) if last <= now_ms + _MAX_LEAD_MS else now_ms
+            return now_ms
+        return max(now_ms, _last_number(old) + 1) if old else now_ms
+
+
+def _last_number(old: segment.Attached) -> int:
+    """Number of the newest frame of a ring; 0 if the frame itself does not confirm it."""
+    if not old.is_whole():
+        return 0
+    number = protocol.newest_number(old.mapping)
+    view = protocol.begin_read(old.mapping, old.header.layout, number)
+    metadata = layout.unpack_metadata(bytes(view)) if view is not None else None
+    confirmed = metadata is not None and metadata.frame_number == number < _MAX_NUMBER
+    return number if confirmed else 0
+
+
+def _bytes_of(payload: "Buffer") -> memoryview:
+    try:
+        return memoryview(payload).cast("B")
+    except TypeError as error:  # not contiguous, or empty
+        raise ValueError(f"a payload that is no row of bytes: {error}") from error
