@@ -14,6 +14,7 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
+ROBOT_PORT = 443
 PAYLOAD_ROBOT = "192.168.50.3"
 PAYLOAD_CREDENTIALS = Path("/opt/payload_credentials/payload_guid_and_secret")
 PAYLOAD_PORTS = range(21000, 22001)  # what a CORE I/O lets in …
@@ -77,7 +78,7 @@ class RobotSettings(_Settings):
     """
 
     hostname: str = PAYLOAD_ROBOT
-    port: Port = 443
+    port: Port = ROBOT_PORT
     ca: Path | None = None
     payload_credentials_file: Path | None = None
     guid: str | None = None

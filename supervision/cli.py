@@ -1,0 +1,69 @@
+"""The command line: flags to settings, a log on stderr, and one call of the supervisor."""
+
+import argparse
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from supervision import exit_codes
+from supervision.configuration import ConfigurationError
+from supervision.discovery import NoCameraFoundError
+from supervision.display import Display
+from supervision.flags import parse_flags, settings_from_flags
+from supervision.instance import AlreadyRunningError
+from supervision.loop import Supervisor
+from supervision.output import Output, OutputHandler
+from supervision.settings import Settings
+from supervision.status import status_command
+
+_STDOUT, _STDERR = 1, 2
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run what the arguments (without the program's name) ask for, and return the exit code."""
+    if arguments[:1] == ["status"]:
+        return status_command(arguments[1:])
+    flags = parse_flags(arguments)
+    log_to_stderr(verbose=flags.verbose)
+    os.umask(0o077)
+    errors = Output(_STDERR)
+    try:
+        return _supervise(flags)
+    except ConfigurationError as error:
+        errors.write(f"supervisor.py: {error}")
+        return exit_codes.BAD_CONFIGURATION
+    except NoCameraFoundError as error:
+        errors.write(f"supervisor.py: {error}")
+        return exit_codes.NO_CAMERA_FOUND
+    except AlreadyRunningError as error:
+        errors.write(f"supervisor.py: {error}")
+        return exit_codes.ALREADY_RUNNING
+    except OSError as error:
+        errors.write(f"supervisor.py: {error}")
+        return exit_codes.SHM_FAILED
+
+
+def _supervise(flags: argparse.Namespace) -> int:
+    folder = Path.cwd()
+
+    def load() -> Settings:
+        return settings_from_flags(flags, folder)
+
+    settings = load()
+    output = Output(_STDOUT)
+    repeat = settings.simulate or os.isatty(_STDOUT)
+    display = Display(settings, output, repeat=repeat)
+    return Supervisor(settings, duration_s=flags.duration, show=display.show, reload=load).run()
+
+
+def log_to_stderr(*, verbose: bool) -> None:
+    """Send the log of this process and of its children to stderr, as far as that takes it."""
+    logging.raiseExceptions = False
+    handler = OutputHandler(Output(_STDERR))
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
+    children = OutputHandler(Output(_STDERR))
+    children.setFormatter(logging.Formatter("%(message)s"))  # a child's own lines carry their own times
+    logging.getLogger("child").addHandler(children)
+    logging.getLogger("child").propagate = False

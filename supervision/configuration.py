@@ -1,0 +1,133 @@
+"""From a TOML file and the flags to validated settings; what is wrong becomes one line that names file and key.
+
+Nothing here starts or touches anything but the configuration file: a `ConfigurationError` is always early enough.
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from supervision.settings import PAYLOAD_CREDENTIALS, PAYLOAD_ROBOT, CameraSettings, Settings
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FLAGS = "command line"
+_NAME_CHARACTERS = re.compile(r"[^a-z0-9_-]+")
+_NAME_LENGTH = 32
+_SECRET_KEYS = {"secret"}
+
+SIMULATED_CAMERAS: dict[str, Any] = {
+    "front": {"driver": "synthetic", "width": 640, "height": 480, "fps": 30.0},
+    "rear": {"driver": "synthetic", "width": 1280, "height": 720, "fps": 15.0, "synthetic": {"encoding": "jpeg"}},
+}
+
+
+class ConfigurationError(Exception):
+    """The configuration cannot work. The message is one line for the person who wrote it."""
+
+
+def read_file(path: Path) -> dict[str, Any]:
+    """Read a TOML file. Relative paths in it are made absolute against its folder. Raises ConfigurationError."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: {' '.join(str(error).split())}") from error
+    _make_paths_absolute(document, path.resolve().parent)
+    return document
+
+
+def merge(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Return `below` with what `above` says put over it, table by table."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = merge(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def validate(document: dict[str, Any], source: str) -> Settings:
+    """Turn a document into settings; `source` is named in errors. Raises ConfigurationError."""
+    try:
+        # As JSON and strict: TOML has real types, so the text "30" is a mistake where a number belongs.
+        return Settings.model_validate_json(json.dumps(document), strict=True)
+    except ValidationError as error:
+        raise ConfigurationError(f"{source}: {_first_problem(error)}") from error
+    except TypeError as error:
+        raise ConfigurationError(f"{source}: dates and times are no values here") from error
+
+
+def device_from_text(text: str, folder: Path) -> int | str:
+    """Understand a device as people write it: an index, a URL, or a path, which becomes absolute against `folder`."""
+    if text.isascii() and text.isdigit():
+        return int(text)
+    return text if "://" in text else str(folder / Path(text).expanduser())
+
+
+def source_name(device: int | str) -> str:
+    """Return the image source's name for a device: video<N>, or the end of its path, in the characters of a name."""
+    if isinstance(device, int):
+        return f"video{device}"
+    if "://" in device:
+        url = urlsplit(device)
+        text = f"{url.hostname or ''}{url.path}"
+    else:
+        text = Path(device).name
+    return _NAME_CHARACTERS.sub("-", text.lower()).strip("-")[:_NAME_LENGTH].rstrip("-") or "camera"
+
+
+def shown_device(camera: CameraSettings) -> str:
+    """Return a camera's source as it may be shown: a URL without its user, password and query."""
+    if camera.driver == "synthetic":
+        return "synthetic"
+    if not isinstance(camera.device, str) or "://" not in camera.device:
+        return str(camera.device)
+    url = urlsplit(camera.device)
+    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+
+
+def complete(document: dict[str, Any]) -> dict[str, Any]:
+    """Fill in what nobody said: the simulated cameras, and the credentials of a payload computer."""
+    document = dict(document)
+    robot = dict(document.get("robot", {}))
+    if document.get("simulate") is True:
+        document.setdefault("cameras", SIMULATED_CAMERAS)
+    elif robot.get("hostname", PAYLOAD_ROBOT) == PAYLOAD_ROBOT and not _has_credentials(robot):
+        document["robot"] = {**robot, "payload_credentials_file": str(PAYLOAD_CREDENTIALS)}
+    return document
+
+
+def _has_credentials(robot: dict[str, Any]) -> bool:
+    return any(key in robot for key in ("payload_credentials_file", "guid", "secret"))
+
+
+def _make_paths_absolute(document: dict[str, Any], folder: Path) -> None:
+    cameras, robot = document.get("cameras"), document.get("robot")
+    for camera in cameras.values() if isinstance(cameras, dict) else ():
+        if isinstance(camera, dict) and isinstance(camera.get("device"), str):
+            camera["device"] = device_from_text(camera["device"], folder)
+    for key in ("ca", "payload_credentials_file"):
+        if isinstance(robot, dict) and isinstance(robot.get(key), str):
+            robot[key] = str(folder / Path(robot[key]).expanduser())
+
+
+def _first_problem(error: ValidationError) -> str:
+    problems = error.errors(include_url=False)
+    first = problems[0]
+    keys = [str(part) for part in first["loc"] if part not in ("[key]", "int", "str")]
+    what = {"extra_forbidden": "unknown key", "string_pattern_mismatch": "only 1 to 32 of a-z 0-9 _ - are allowed"}.get(
+        first["type"], first["msg"].removeprefix("Value error, ")
+    )
+    value = first["input"]
+    given = "" if isinstance(value, dict) or _SECRET_KEYS & set(keys) else f" (it is {json.dumps(value)[:80]})"
+    more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+    return f"{'.'.join(keys) or 'settings'}: {what}{given}{more}"

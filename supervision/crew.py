@@ -1,0 +1,165 @@
+"""Who is to be run for the settings, with which configuration line, and in which order."""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from shm import names
+from shm.records import ChildRecord, Kind
+from supervision.child import Child
+from supervision.instance import remove_name
+from supervision.settings import (
+    ROBOT_PORT,
+    CameraSettings,
+    RobotSettings,
+    ServicerConfiguration,
+    Settings,
+    SimulatedRobotConfiguration,
+    WorkerConfiguration,
+)
+from supervision.timing import Timing
+
+MODULES: Mapping[Kind, str] = {
+    "camera": "capture_worker",
+    "servicer": "servicer",
+    "simulated_robot": "simulated_robot",
+}
+SIMULATED_GUID = "simulated-payload"
+
+_log = logging.getLogger(__name__)
+
+
+class Crew:
+    """The children of one instance.
+
+    `modules` says what is run for each kind of child; `ca_file` is where a simulated robot writes its certificate.
+    """
+
+    def __init__(self, settings: Settings, ca_file: Path, modules: Mapping[Kind, str], timing: Timing) -> None:
+        self.settings = settings
+        self._ca_file = ca_file
+        self._modules = modules
+        self._timing = timing
+        self._robot_pid: int | None = None
+        self._robot_port = settings.robot.port
+        if settings.simulate and settings.robot.port == ROBOT_PORT:
+            self._robot_port = 0  # any free one; once it is known it stays, over restarts too
+        self.robot = (
+            self._child("simulated_robot", "simulated_robot", self._robot_line()) if settings.simulate else None
+        )
+        self.cameras = {name: self._camera(name, camera) for name, camera in settings.cameras.items()}
+        self.servicer = self._child("servicer", "servicer", self._servicer_line())
+        self._leaving: list[Child] = []
+
+    def __iter__(self) -> Iterator[Child]:
+        """Every child, in the order of the start."""
+        yield from [self.robot] if self.robot else []
+        yield from self.cameras.values()
+        yield from self._leaving
+        yield self.servicer
+
+    def startable(self) -> Iterator[Child]:
+        """The children that may run already: the servicer must know where the simulated robot listens."""
+        return (child for child in self if child is not self.servicer or self._robot_is_known())
+
+    def stop_order(self) -> list[list[Child]]:
+        """The children in the order of the stop, together those that stop together."""
+        robot = [self.robot] if self.robot else []
+        return [[self.servicer], [*self.cameras.values(), *self._leaving], robot]
+
+    def of_pid(self, pid: int) -> Child | None:
+        """Return the child that runs as this process."""
+        return next((child for child in self if child.process and child.process.pid == pid), None)
+
+    def records(self, now_ns: int) -> tuple[ChildRecord, ...]:
+        """Return one record per child, in the order of the start."""
+        return tuple(child.record(now_ns) for child in self)
+
+    def follow_robot(self, now_ns: int) -> None:
+        """Tell the servicer where the simulated robot is, each time that one has become ready."""
+        if not self.robot or not self.robot.process:
+            return
+        record = self.robot.record(now_ns)
+        if record.state != "running" or record.pid == self._robot_pid:
+            return
+        came_back, self._robot_pid = self._robot_pid is not None, record.pid
+        self._robot_port = int(record.facts.get("port", self._robot_port))
+        self.robot.configuration = self._robot_line()
+        self.robot.add_facts(ca=str(self._ca_file))
+        self.servicer.configuration = self._servicer_line()
+        if came_back:
+            self.servicer.restart(now_ns)  # the robot's certificate is a new one
+
+    def clean_up_after(self, child: Child, pid: int, now_ns: int) -> None:
+        """Remove what a reaped capture worker left in /dev/shm: a ring without a frame, or one that is in the way."""
+        if child.kind != "camera":
+            return
+        ring = names.segment_name(self.settings.instance, child.name)
+        remove_name(names.aside_name(ring, pid))
+        if child in self._leaving:
+            self._leaving.remove(child)
+            remove_name(ring)
+        elif child.record(now_ns).error_code == "shm_full":
+            remove_name(ring)
+
+    def change(self, settings: Settings, now_ns: int) -> None:
+        """Go over to new settings: restart what is concerned, leave the others alone."""
+        for name in [name for name in self.cameras if name not in settings.cameras]:
+            self._remove_camera(name, now_ns)
+        for name, camera in settings.cameras.items():
+            if name not in self.cameras:
+                self.cameras[name] = self._camera(name, camera)
+            elif camera != self.settings.cameras[name]:
+                self.cameras[name].configuration = self._camera_line(name, camera)
+                self.cameras[name].restart(now_ns)
+        concerned = settings != self.settings
+        self.settings = settings
+        if concerned:
+            self.servicer.configuration = self._servicer_line()
+            self.servicer.restart(now_ns)
+
+    def _remove_camera(self, name: str, now_ns: int) -> None:
+        child = self.cameras.pop(name)
+        child.stop(now_ns)
+        if child.process:
+            self._leaving.append(child)
+        else:
+            remove_name(names.segment_name(self.settings.instance, name))
+
+    def _robot_is_known(self) -> bool:
+        return self.robot is None or self._robot_pid is not None
+
+    def _child(self, name: str, kind: Kind, line: str) -> Child:
+        return Child(name, kind, self._modules[kind], line, self._timing)
+
+    def _camera(self, name: str, camera: CameraSettings) -> Child:
+        return self._child(name, "camera", self._camera_line(name, camera))
+
+    def _camera_line(self, name: str, camera: CameraSettings) -> str:
+        return WorkerConfiguration(
+            supervisor_pid=os.getpid(), instance=self.settings.instance, name=name, camera=camera
+        ).model_dump_json()
+
+    def _robot_line(self) -> str:
+        return SimulatedRobotConfiguration(
+            supervisor_pid=os.getpid(), port=self._robot_port, ca_out=self._ca_file
+        ).model_dump_json()
+
+    def _servicer_line(self) -> str:
+        settings = self.settings
+        return ServicerConfiguration(
+            supervisor_pid=os.getpid(),
+            instance=settings.instance,
+            robot=self._simulated_robot(settings.robot) if settings.simulate else settings.robot,
+            service=settings.service,
+            cameras=settings.cameras,
+        ).model_dump_json()
+
+    def _simulated_robot(self, robot: RobotSettings) -> RobotSettings:
+        where = {"hostname": "127.0.0.1", "port": self._robot_port or ROBOT_PORT, "ca": self._ca_file}
+        if robot.guid or robot.payload_credentials_file:
+            return robot.model_copy(update=where)
+        return robot.model_copy(update={**where, "guid": SIMULATED_GUID, "secret": SecretStr("simulated")})

@@ -1,0 +1,194 @@
+"""The flags of `supervisor.py`: the SDK tutorial's own, and ours. Flags win over the configuration file."""
+
+import argparse
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from supervision.checks import check, with_host_ip
+from supervision.configuration import (
+    FLAGS,
+    SIMULATED_CAMERAS,
+    ConfigurationError,
+    complete,
+    device_from_text,
+    merge,
+    read_file,
+    validate,
+)
+from supervision.discovery import cameras_named_after, find_cameras
+from supervision.settings import DEFAULT_PORT, PAYLOAD_CREDENTIALS, PAYLOAD_ROBOT, Settings
+
+_DESCRIPTION = f"""\
+Serves the cameras of this computer to a Spot robot: one process per camera, one image service, all of them watched
+and restarted. Without any argument: robot {PAYLOAD_ROBOT}, the payload credentials of this computer, and every
+camera that is plugged in.
+"""
+_EPILOG = """\
+examples:
+  python supervisor.py --simulate                              two synthetic cameras and a simulated robot
+  python supervisor.py 192.168.80.3 --host-ip 192.168.80.20 \\
+      --payload-credentials-file creds.txt --device-name 0 /dev/video2 clip.mp4
+  python supervisor.py --config pipeline.example.toml          every key is explained in that file
+  python supervisor.py status [--instance NAME] [--json]       how the processes and cameras are
+
+exit codes: 0 ended as asked, 1 no camera found, 2 usage, 71 no room in /dev/shm, 78 bad configuration,
+100 another supervisor runs this instance
+"""
+
+
+def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse the flags; ends the process with a usage message when they make no sense."""
+    parser = argparse.ArgumentParser(
+        prog="supervisor.py",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_robot_flags(parser)
+    _add_service_flags(parser)
+    _add_camera_flags(parser)
+    _add_run_flags(parser)
+    return parser.parse_args(arguments)
+
+
+def settings_from_flags(flags: argparse.Namespace, folder: Path) -> Settings:
+    """Read the configuration file, put the flags over it, find cameras if there are none, and check everything.
+
+    `folder` is the one that relative paths among the flags belong to. Raises ConfigurationError, NoCameraFoundError.
+    """
+    below = read_file(flags.config) if flags.config else {}
+    above, cameras = _document(flags, folder)
+    document = complete(merge(below, above))
+    if cameras:
+        extra = SIMULATED_CAMERAS if document.get("simulate") is True and not below.get("cameras") else {}
+        document["cameras"] = {**extra, **cameras}
+    elif not document.get("cameras"):
+        document["cameras"] = find_cameras()
+    _put_camera_flags_over(document["cameras"], flags)
+    settings = validate(document, _source(flags))
+    try:
+        check(settings)
+        return with_host_ip(settings)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{_source(flags)}: {error}") from error
+
+
+def _source(flags: argparse.Namespace) -> str:
+    return str(flags.config) if flags.config else FLAGS
+
+
+def _add_robot_flags(parser: argparse.ArgumentParser) -> None:
+    robot = parser.add_argument_group("robot")
+    robot.add_argument("hostname", nargs="?", metavar="HOSTNAME", help=f"the robot (default {PAYLOAD_ROBOT})")
+    robot.add_argument(
+        "--payload-credentials-file",
+        metavar="FILE",
+        help=f"guid and secret of this payload, one per line (default on a payload computer: {PAYLOAD_CREDENTIALS})",
+    )
+    robot.add_argument("--guid", help="the payload's guid, with --secret instead of a file")
+    robot.add_argument("--secret", help="the payload's secret; everybody on this computer can see it, a file is better")
+    robot.add_argument("--robot-port", type=int, metavar="P", help="port of the robot (a simulated one's; default 443)")
+    robot.add_argument(
+        "--robot-ca", metavar="FILE", help="root certificate of a simulated robot; written by --simulate"
+    )
+    robot.add_argument("--simulate", action="store_true", help="run a simulated robot too, and serve that one")
+
+
+def _add_service_flags(parser: argparse.ArgumentParser) -> None:
+    service = parser.add_argument_group("image service")
+    service.add_argument("--host-ip", metavar="IP", help="address of this computer to register with the robot")
+    service.add_argument(
+        "--port", type=int, metavar="P", help=f"port that the service listens on (default {DEFAULT_PORT})"
+    )
+    service.add_argument("--service-name", metavar="NAME", help="its name in the robot's directory (web-cam-service)")
+    service.add_argument("--authority", metavar="NAME", help="its authority there (robot-web-cam)")
+
+
+def _add_camera_flags(parser: argparse.ArgumentParser) -> None:
+    cameras = parser.add_argument_group("cameras (instead of those in the file; the other flags are for all of them)")
+    cameras.add_argument(
+        "--device-name",
+        nargs="+",
+        action="append",
+        default=[],
+        metavar="D",
+        help="an index, a /dev path, a video file or a URL; several at once, or repeated",
+    )
+    cameras.add_argument("--codec", metavar="CCCC", help="four-character code to ask the driver for, as in MJPG")
+    cameras.add_argument("--res-width", type=int, metavar="W", help="columns to ask the driver for")
+    cameras.add_argument("--res-height", type=int, metavar="H", help="rows to ask the driver for")
+    cameras.add_argument("--fps", type=_finite, metavar="F", help="frames per second to ask the driver for")
+    cameras.add_argument("--loop", action="store_true", help="start video files again when they end")
+
+
+def _add_run_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="a configuration file, see pipeline.example.toml")
+    parser.add_argument("--instance", metavar="NAME", help="name of this pipeline in /dev/shm (default spot-cameras)")
+    parser.add_argument("--duration", type=_finite, metavar="S", help="end after this many seconds, with exit code 0")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number) or number <= 0:
+        raise ValueError(text)
+    return number
+
+
+def _document(flags: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    hostname, devices = split_devices(flags.hostname, flags.device_name, folder)
+    if hostname and flags.simulate:
+        raise ConfigurationError(f"{FLAGS}: HOSTNAME {hostname} and --simulate do not go together")
+    robot = {
+        "hostname": hostname,
+        "port": flags.robot_port,
+        "ca": _absolute(flags.robot_ca, folder),
+        "payload_credentials_file": _absolute(flags.payload_credentials_file, folder),
+        "guid": flags.guid,
+        "secret": flags.secret,
+    }
+    service = {"host_ip": flags.host_ip, "port": flags.port, "name": flags.service_name, "authority": flags.authority}
+    tables = {"robot": _said(robot), "service": _said(service)}
+    document = {
+        "instance": flags.instance,
+        "simulate": flags.simulate or None,
+        **{k: v for k, v in tables.items() if v},
+    }
+    return _said(document), cameras_named_after([device_from_text(device, folder) for device in devices])
+
+
+def split_devices(hostname: str | None, groups: Sequence[Sequence[str]], folder: Path) -> tuple[str | None, list[str]]:
+    """Tell a HOSTNAME that argparse took for a device (`--device-name 0 1 HOSTNAME`) from the devices."""
+    devices: list[str] = []
+    for group in groups:
+        *first, last = group
+        devices += first
+        if hostname is None and _looks_like_hostname(last, folder):
+            hostname = last
+        else:
+            devices.append(last)
+    return hostname, devices
+
+
+def _looks_like_hostname(text: str, folder: Path) -> bool:
+    return not (text.isdigit() or "/" in text or (folder / text).exists())
+
+
+def _put_camera_flags_over(cameras: Any, flags: argparse.Namespace) -> None:
+    asked = _said({"codec": flags.codec, "width": flags.res_width, "height": flags.res_height, "fps": flags.fps})
+    for name, camera in cameras.items() if isinstance(cameras, dict) else ():
+        if not isinstance(camera, dict) or camera.get("driver") == "synthetic":
+            continue
+        is_file = isinstance(camera.get("device"), str) and Path(camera["device"]).is_file()
+        loop = {"loop": True} if flags.loop or (flags.simulate and is_file) else {}
+        cameras[name] = {**camera, **asked, **loop}
+
+
+def _said(table: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if value is not None}
+
+
+def _absolute(text: str | None, folder: Path) -> str | None:
+    return None if text is None else str(folder / Path(text).expanduser())

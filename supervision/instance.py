@@ -1,0 +1,91 @@
+"""One supervisor per instance: the lock that says so, and the names that only its holder may remove."""
+
+import fcntl
+import logging
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+
+from shm import names
+
+_LOOK_AGAIN_S = 0.3  # a `status` may hold the lock for a moment, to see whether it is free
+
+_log = logging.getLogger(__name__)
+
+
+class AlreadyRunningError(Exception):
+    """Another supervisor holds this instance. The message names it."""
+
+
+class InstanceLock:
+    """The right to run an instance, held inside `with`.
+
+    The lock file stays for ever: one that is removed while somebody opens it would be two locks.
+    Raises AlreadyRunningError, or OSError when the lock file cannot be opened.
+    """
+
+    def __init__(self, instance: str) -> None:
+        self._instance = instance
+        self._fd = -1
+
+    def __enter__(self) -> "InstanceLock":
+        """Take the lock and write our pid into it."""
+        self._fd = os.open(lock_path(self._instance), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        if not _try_lock(self._fd, fcntl.LOCK_EX, _LOOK_AGAIN_S):
+            pid = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip()
+            os.close(self._fd)
+            raise AlreadyRunningError(f"instance {self._instance} is run by the supervisor with pid {pid or 'unknown'}")
+        os.truncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the lock back."""
+        os.close(self._fd)
+
+    def remove_all_names(self) -> int:
+        """Remove every segment of this instance, and say how many there were."""
+        removed = [name for name in names.names_of(self._instance) if remove_name(name)]
+        return len(removed)
+
+
+def is_held(instance: str) -> bool:
+    """Whether a supervisor runs this instance now."""
+    try:
+        fd = os.open(lock_path(instance), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        return not _try_lock(fd, fcntl.LOCK_SH, 0)
+    finally:
+        os.close(fd)
+
+
+def lock_path(instance: str) -> Path:
+    """Return the lock file of an instance; never removed."""
+    return names.SHM_DIR / f"{instance}.lock"
+
+
+def remove_name(name: str) -> bool:
+    """Remove a segment's name; a name that belongs to somebody else stays, with a line in the log."""
+    try:
+        return names.remove(name)
+    except OSError as error:
+        _log.warning("%s stays in /dev/shm: %s", name, error.strerror)
+        return False
+
+
+def _try_lock(fd: int, operation: int, patience_s: float) -> bool:
+    give_up_s = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(fd, operation | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= give_up_s:
+                return False
+            time.sleep(0.02)
+        else:
+            return True

@@ -1,0 +1,72 @@
+"""What a child writes to its stdout and stderr: passed on within bounds, its last lines kept.
+
+The child is never blocked by it: everything is read, and what is too much is only counted.
+"""
+
+import logging
+from collections import deque
+
+LINES_PER_S = 50
+BYTES_PER_S = 16_384
+LINE_BYTES = 1000
+TAIL_LINES = 40
+
+_WINDOW_NS = 1_000_000_000
+
+_log = logging.getLogger("child")
+
+
+class ChildLog:
+    """The log of one child, over all its restarts. Lines come out as `[name] text` on the logger `child`."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._unfinished = b""
+        self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._window_start_ns = 0
+        self._window_lines = 0
+        self._window_bytes = 0
+        self._suppressed = 0
+
+    def feed(self, chunk: bytes, now_ns: int) -> None:
+        """Take what was read from the pipe."""
+        self.tick(now_ns)
+        *lines, self._unfinished = (self._unfinished + chunk).split(b"\n")
+        for line in lines:
+            self._take(line)
+        if len(self._unfinished) > LINE_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Take an unfinished last line as it is: the pipe has ended, or the line is too long."""
+        if self._unfinished:
+            self._take(self._unfinished)
+        self._unfinished = b""
+
+    def tick(self, now_ns: int) -> None:
+        """Open a new window of one second, and say how much the last one left out."""
+        if now_ns - self._window_start_ns < _WINDOW_NS:
+            return
+        if self._suppressed:
+            _log.info("[%s] … and %d more lines that are not shown", self._name, self._suppressed)
+        self._window_start_ns, self._window_lines, self._window_bytes, self._suppressed = now_ns, 0, 0, 0
+
+    def forget_tail(self) -> None:
+        """Start a new tail: from here on it holds what a new process, or a stack dump, writes."""
+        self.flush()
+        self._tail.clear()
+
+    @property
+    def tail(self) -> tuple[str, ...]:
+        """The newest lines, oldest first, shown or not."""
+        return tuple(self._tail)
+
+    def _take(self, line: bytes) -> None:
+        text = line[:LINE_BYTES].decode("utf-8", "replace").rstrip()
+        self._tail.append(text)
+        self._window_lines += 1
+        self._window_bytes += len(line)
+        if self._window_lines > LINES_PER_S or self._window_bytes > BYTES_PER_S:
+            self._suppressed += 1
+        else:
+            _log.info("[%s] %s", self._name, text)

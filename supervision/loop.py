@@ -1,0 +1,231 @@
+"""The supervisor: start what is due, read reports, kill what broke its promise, reap.
+
+One thread, one loop, and no call in it that waits for a child.
+"""
+
+import contextlib
+import logging
+import os
+import select
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from shm.board import BoardWriter
+from shm.records import Kind, Status
+from supervision import exit_codes
+from supervision.child import Child
+from supervision.configuration import ConfigurationError
+from supervision.crew import MODULES, Crew
+from supervision.instance import InstanceLock
+from supervision.notify import tell_service_manager
+from supervision.process import adopt_orphans, peek_dead_child, reap
+from supervision.settings import Settings
+from supervision.signals import SignalQueue
+from supervision.timing import Timing
+
+LONGEST_TURN_NS = 250_000_000  # the board is written, and the service manager told, at least this often
+PUBLISH_INTERVAL_NS = 100_000_000  # … and the board at most this often
+_OWN_PAUSE_NS = 1_000_000_000  # a turn that took longer: we were stopped, or the machine was
+
+_log = logging.getLogger(__name__)
+
+
+class Supervisor:
+    """Runs one instance until it is told to stop, its time is over, or there is nothing left to do.
+
+    `show` is called with every published status, `reload` makes new settings when SIGHUP asks for them.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        duration_s: float | None = None,
+        show: Callable[[Status], None] = lambda _: None,
+        reload: Callable[[], Settings] | None = None,
+        modules: Mapping[Kind, str] = MODULES,
+        timing: Timing | None = None,
+    ) -> None:
+        self._settings = settings
+        self._duration_s = duration_s
+        self._show = show
+        self._reload = reload
+        self._modules = modules
+        self._timing = timing or Timing()
+        self._signals = SignalQueue()
+        self._exit_code = exit_codes.FINISHED
+        self._stopping: list[list[Child]] | None = None
+        self._stop_deadline_ns = 0
+        self._published = Status("", 0, 0, ())
+        self._said_ready = False
+
+    def run(self) -> int:
+        """Run until the end, and return the exit code.
+
+        Raises AlreadyRunningError, and OSError when /dev/shm has no room for the lock or the board.
+        """
+        with contextlib.ExitStack() as stack:
+            lock = stack.enter_context(InstanceLock(self._settings.instance))
+            if removed := lock.remove_all_names():
+                _log.info("removed %d names that an earlier run left in /dev/shm", removed)
+            stack.callback(lock.remove_all_names)
+            board = stack.enter_context(BoardWriter(self._settings.instance))
+            stack.enter_context(self._signals)
+            adopt_orphans()
+            self._loop(self._crew(stack), board)
+        return self._exit_code
+
+    def _crew(self, stack: contextlib.ExitStack) -> Crew:
+        ca_file = self._settings.robot.ca
+        if self._settings.simulate and not ca_file:
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{self._settings.instance}-"))
+            ca_file = Path(folder) / "ca.pem"
+        return Crew(self._settings, ca_file or Path(), self._modules, self._timing)
+
+    def _loop(self, crew: Crew, board: BoardWriter) -> None:
+        started_ns = last_turn_ns = time.monotonic_ns()
+        end_ns = started_ns + round((self._duration_s or 0) * 1e9) if self._duration_s is not None else None
+        while not self._is_over(crew):
+            self._wait(crew, end_ns)
+            now_ns = time.monotonic_ns()
+            self._excuse_own_pause(crew, now_ns - last_turn_ns)
+            last_turn_ns = now_ns
+
+            self._start_what_is_due(crew, now_ns)
+            self._read_reports(crew, now_ns)
+            self._kill_what_broke_its_promise(crew, now_ns)
+            self._reap(crew, now_ns)
+
+            self._obey_signals(crew, now_ns)
+            self._stop_if_done(crew, now_ns, end_ns)
+            self._publish_status(crew, board, now_ns)
+
+    def _wait(self, crew: Crew, end_ns: int | None) -> None:
+        poll = select.poll()
+        poll.register(self._signals.fd, select.POLLIN)
+        for child in crew:
+            for fd in child.process.open_fds if child.process else ():
+                poll.register(fd, select.POLLIN)
+        now_ns = time.monotonic_ns()
+        due_ns = min([now_ns + LONGEST_TURN_NS, end_ns or sys.maxsize, *(child.due_ns() for child in crew.startable())])
+        poll.poll(max(0, -(-(due_ns - now_ns) // 1_000_000)))
+
+    def _excuse_own_pause(self, crew: Crew, turn_ns: int) -> None:
+        if turn_ns > _OWN_PAUSE_NS:
+            _log.warning("the supervisor itself did not run for %.1f s", turn_ns / 1e9)
+            for child in crew:
+                child.excuse(turn_ns)
+
+    def _start_what_is_due(self, crew: Crew, now_ns: int) -> None:
+        for child in crew.startable():
+            child.start_if_due(now_ns)
+
+    def _read_reports(self, crew: Crew, now_ns: int) -> None:
+        for child in crew:
+            child.read(now_ns)
+        crew.follow_robot(now_ns)
+
+    def _kill_what_broke_its_promise(self, crew: Crew, now_ns: int) -> None:
+        for child in crew:
+            child.kill_if_promise_broken(now_ns)
+
+    def _reap(self, crew: Crew, now_ns: int) -> None:
+        while death := peek_dead_child():
+            child = crew.of_pid(death.pid)
+            if child:
+                child.end(death, now_ns)
+            reap(death)
+            if child:
+                crew.clean_up_after(child, death.pid, now_ns)
+
+    def _obey_signals(self, crew: Crew, now_ns: int) -> None:
+        for number in self._signals.take():
+            if number == signal.SIGHUP and not sys.stdin.isatty():
+                self._change_settings(crew, now_ns)
+            elif self._stopping is None:
+                self._stop(crew, now_ns, f"stopping ({signal.Signals(number).name})")
+            else:
+                _log.warning("asked again: killing everything")
+                for child in crew:
+                    child.kill(now_ns)
+
+    def _change_settings(self, crew: Crew, now_ns: int) -> None:
+        if not self._reload or self._stopping is not None:
+            return
+        try:
+            settings = self._reload()
+        except ConfigurationError as error:
+            _log.error("%s; nothing was changed", error)
+            return
+        if (settings.instance, settings.simulate) != (self._settings.instance, self._settings.simulate):
+            _log.error("`instance` and `simulate` cannot change while running; nothing was changed")
+            return
+        _log.info("the configuration was read again")
+        crew.change(settings, now_ns)
+
+    def _stop_if_done(self, crew: Crew, now_ns: int, end_ns: int | None) -> None:
+        if self._stopping is not None:
+            self._stop_next(now_ns)
+        elif end_ns is not None and now_ns >= end_ns:
+            self._stop(crew, now_ns, "the time is over")
+        elif crew.servicer.record(now_ns).state == "refused":
+            self._exit_code = exit_codes.BAD_CONFIGURATION
+            self._stop(crew, now_ns, "the servicer refuses its configuration: stopping")
+        elif crew.cameras and all(child.record(now_ns).state == "finished" for child in crew.cameras.values()):
+            self._stop(crew, now_ns, "every camera has finished: stopping")
+
+    def _stop(self, crew: Crew, now_ns: int, why: str) -> None:
+        _log.info("%s", why)
+        tell_service_manager("STOPPING=1")
+        for child in crew:
+            child.forbid_restart()
+        self._stopping = [[], *crew.stop_order()]
+        self._stop_deadline_ns = now_ns + round(self._timing.stop_s * 1e9)
+        self._stop_next(now_ns)
+
+    def _stop_next(self, now_ns: int) -> None:
+        # What cannot be killed may keep its group waiting, never the others.
+        while self._stopping and all(child.ended or child.is_unkillable for child in self._stopping[0]):
+            self._stopping.pop(0)
+            for child in self._stopping[0] if self._stopping else ():
+                child.stop(now_ns)
+
+    def _is_over(self, crew: Crew) -> bool:
+        if self._stopping is None:
+            return False
+        if not self._stopping:
+            return True
+        if time.monotonic_ns() < self._stop_deadline_ns:
+            return False
+        left = [child.name for child in crew if child.process]
+        _log.error("ending although these processes do not end: %s", ", ".join(left))
+        return True
+
+    def _publish_status(self, crew: Crew, board: BoardWriter, now_ns: int) -> None:
+        if now_ns - self._published.updated_ns < PUBLISH_INTERVAL_NS:
+            return
+        self._published = Status(
+            instance=self._settings.instance,
+            supervisor_pid=os.getpid(),
+            updated_ns=now_ns,
+            children=crew.records(now_ns),
+            robot_clock_offset_ns=crew.servicer.robot_clock_offset_ns,
+        )
+        board.publish(self._published)
+        self._show(self._published)
+        self._tell_service_manager(crew, self._published)
+
+    def _tell_service_manager(self, crew: Crew, status: Status) -> None:
+        tell_service_manager("WATCHDOG=1")
+        if self._said_ready:
+            return
+        required = {name for name, camera in crew.settings.cameras.items() if camera.required}
+        known = {child.name for child in status.children if child.frame_number is not None or child.error_code}
+        serving = any(child.kind == "servicer" and child.state == "running" for child in status.children)
+        if serving and required <= known:
+            self._said_ready = True
+            tell_service_manager("READY=1")

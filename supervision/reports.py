@@ -1,0 +1,77 @@
+"""The lines that children send up their report pipe, checked before they are believed.
+
+The other end is `supervision.lifeline`. A line that is too long, no JSON, or no report we know is counted and dropped:
+a child that has gone mad must not take the supervisor with it.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from supervision.lifeline import REPORT_LINE_BYTES, ErrorCode
+
+_Count = Annotated[int, Field(ge=0)]
+
+
+class _Report(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What only this kind of child says."""
+        return self.model_extra or {}
+
+
+class Ready(_Report):
+    """The child does its work now."""
+
+    report: Literal["ready"]
+
+
+class Beat(_Report):
+    """A promise: the next beat comes within `within_ms`. With a camera's last frame, when there was one."""
+
+    report: Literal["beat"]
+    within_ms: Annotated[int, Field(ge=0, le=3_600_000)]
+    frames: _Count = 0
+    frame_number: _Count | None = None
+    captured_ns: _Count | None = None
+    rows: _Count | None = None
+    cols: _Count | None = None
+    encoding: Annotated[str, Field(max_length=32)] | None = None
+    offset_ns: int | None = None
+
+
+class Error(_Report):
+    """What is wrong, in one sentence for the person who can act."""
+
+    report: Literal["error"]
+    code: ErrorCode
+    text: str
+
+
+Report = Ready | Beat | Error
+_PARSER: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator="report")])
+
+
+class ReportStream:
+    """Cuts what arrives on one pipe into reports."""
+
+    def __init__(self) -> None:
+        self.rejected = 0
+        self._unfinished = b""
+
+    def feed(self, chunk: bytes) -> list[Report]:
+        """Return the reports that `chunk` completes, in order."""
+        *lines, self._unfinished = (self._unfinished + chunk).split(b"\n")
+        if len(self._unfinished) > REPORT_LINE_BYTES:
+            self._unfinished = b""
+            self.rejected += 1
+        return [report for line in lines if (report := self._parse(line)) is not None]
+
+    def _parse(self, line: bytes) -> Report | None:
+        try:
+            return _PARSER.validate_json(line)
+        except ValidationError:
+            self.rejected += 1
+            return None

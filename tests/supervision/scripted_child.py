@@ -1,0 +1,130 @@
+"""A child process without cameras or gRPC, which does what the last part of its camera's device says.
+
+The supervisor starts it in the place of every kind of child. A camera with `device = "test://x/crash"` runs
+`crash`, and so on; the servicer and the robot serve well. Its own name is in every line that it logs.
+"""
+
+import argparse
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from typing import Any, NoReturn
+
+from supervision import exit_codes
+from supervision.lifeline import Lifeline
+
+
+def main() -> int:
+    """Attach to the supervisor and behave."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--report-fd", type=int, required=True)
+    lifeline = Lifeline(parser.parse_args().report_fd)
+    lifeline.attach()
+    device = (lifeline.configuration.get("camera") or {}).get("device") or ""
+    behaviour = globals()["do_" + (device.rpartition("/")[2] or "work")]
+    return int(behaviour(lifeline) or exit_codes.FINISHED)
+
+
+def work(lifeline: Lifeline, seconds: float = float("inf"), **facts: Any) -> None:
+    """Deliver a frame every 20 ms until asked to stop, or for some seconds."""
+    lifeline.promise(1.0)
+    lifeline.ready(port=lifeline.configuration.get("port") or 4321)
+    end_s, frames = time.monotonic() + seconds, 0
+    while not lifeline.stopping and time.monotonic() < end_s:
+        time.sleep(0.02)
+        frames += 1
+        now_ns = time.monotonic_ns()
+        picture = {"frame_number": frames, "captured_ns": now_ns, "rows": 48, "cols": 64, "encoding": "bgr8"}
+        lifeline.promise(0.5, frames=frames, **picture, **facts)
+
+
+def do_work(lifeline: Lifeline) -> None:
+    """Behave well; in the place of the servicer, know the robot's clock."""
+    work(lifeline, robot="registered", refused=2, requests=7, offset_ns=123)
+
+
+def do_finish(lifeline: Lifeline) -> None:
+    """End like a video file."""
+    work(lifeline, seconds=0.2)
+
+
+def do_crash(_lifeline: Lifeline) -> NoReturn:
+    """End with an exception at once."""
+    raise RuntimeError("no luck today")
+
+
+def do_crash_later(lifeline: Lifeline) -> NoReturn:
+    """Work for a while, and die of a segmentation fault."""
+    work(lifeline, seconds=0.3)
+    ctypes.string_at(0)
+    raise AssertionError("still alive")
+
+
+def do_refuse(lifeline: Lifeline) -> int:
+    """Refuse the configuration."""
+    lifeline.error("bad_configuration", "no such mode")
+    return exit_codes.BAD_CONFIGURATION
+
+
+def do_absent(lifeline: Lifeline) -> int:
+    """Report a missing device and end."""
+    lifeline.error("absent", "there is no /dev/video7")
+    return exit_codes.CAMERA_FAILED
+
+
+def do_hang(lifeline: Lifeline) -> None:
+    """Hang inside C, deaf to SIGTERM."""
+    lifeline.promise(0.3)
+    lifeline.ready()
+    mutex = ctypes.create_string_buffer(64)
+    libc = ctypes.CDLL(None)
+    libc.pthread_mutex_lock(mutex)
+    libc.pthread_mutex_lock(mutex)
+
+
+def do_never_ready(_lifeline: Lifeline) -> None:
+    """Promise nothing at all."""
+    signal.pause()
+
+
+def do_stop_itself(lifeline: Lifeline) -> None:
+    """Be stopped by SIGSTOP in the middle of the work."""
+    work(lifeline, seconds=0.2)
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def do_ignore_sigterm(lifeline: Lifeline) -> None:
+    """Work, and go on working after SIGTERM."""
+    while True:
+        work(lifeline)
+
+
+def do_flood(lifeline: Lifeline) -> None:
+    """Write 100 MB to stderr before working."""
+    lifeline.promise(30.0)
+    line = b"x" * 99 + b"\n"
+    for _ in range(100):
+        os.write(2, line * 10_000)
+    work(lifeline)
+
+
+def do_grandchild(lifeline: Lifeline) -> NoReturn:
+    """Start a process that outlives this one, name it in the log, and crash."""
+    grandchild = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+    sys.stderr.write(f"grandchild {grandchild.pid}\n")
+    work(lifeline, seconds=0.2)
+    os._exit(3)
+
+
+def do_mad(lifeline: Lifeline) -> None:
+    """Report nonsense, then work."""
+    fd = lifeline._report_fd
+    os.write(fd, b'{"report":"beat","within_ms":-5}\nnonsense\n{"report":"ready"\n[]\n' + b"z" * 9000 + b"\n")
+    work(lifeline)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
