@@ -50,10 +50,7 @@ def listen(server: grpc.Server, host_ip: str, port: int) -> None:
     In a bridged container the robot is told an address of the host, which cannot be bound inside.
     Raises PortInUseError.
     """
-    if _is_local(host_ip):
-        addresses = sorted({host_ip, "127.0.0.1"})
-    else:
-        addresses = ["0.0.0.0"]
+    addresses = sorted({host_ip, "127.0.0.1"}) if _is_local(host_ip) else ["0.0.0.0"]
     for address in addresses:
         try:
             server.add_insecure_port(f"[{address}]:{port}" if ":" in address else f"{address}:{port}")

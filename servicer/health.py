@@ -1,0 +1,110 @@
+"""Which faults the robot should show: decided from the status board and from how old the frames are.
+
+One fault per camera, with a constant name. An unplanned end of a worker raises it at once, silence after the
+freshness limit and a second more; two seconds of health clear it. What clients ask for is not seen in here.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from servicer.peers import AllowedPeers
+from servicer.served_camera import ServedCamera
+from shm import ChildRecord, Status
+
+CAPTURE_FAULT = "Image Capture Failure for {}"  # the SDK's name, which operators know
+PEERS_FAULT = "Image Clients Refused"
+
+_SILENCE_S = 1.0
+_PROOF_OF_HEALTH_S = 2.0
+
+_BROKEN = ("waiting", "killing", "unkillable", "refused")
+_ENDED_AS_PLANNED = ("finished", "stopping")
+
+
+def is_ours(fault_name: str) -> bool:
+    """Whether a fault of our service was raised by this program, and may therefore be cleared by it."""
+    return fault_name == PEERS_FAULT or fault_name.startswith(CAPTURE_FAULT.format(""))
+
+
+class CameraHealth:
+    """One camera's fault, over time."""
+
+    def __init__(self, camera: ServedCamera) -> None:
+        self.fault: str | None = None
+        self._camera = camera
+        self._restarts: int | None = None
+        self._healthy_since_s: float | None = None
+
+    def update(self, record: ChildRecord | None, now_s: float) -> None:
+        """Look at the camera's record and its newest frame; `fault` is the text to show, or None."""
+        facts = self._camera.newest()
+        age_s = facts.age_s() if facts else None
+        trouble = self._trouble(record, age_s)
+        if trouble is not None:
+            self.fault, self._healthy_since_s = trouble, None
+        elif age_s is None or age_s > self._camera.max_age_s:
+            self._healthy_since_s = None
+        elif self._healthy_since_s is None:
+            self._healthy_since_s = now_s
+        elif now_s - self._healthy_since_s >= _PROOF_OF_HEALTH_S:
+            self.fault = None
+
+    def _trouble(self, record: ChildRecord | None, age_s: float | None) -> str | None:
+        if record is None or record.state in _ENDED_AS_PLANNED:
+            return None
+        restarted = self._restarts is not None and record.restarts > self._restarts
+        self._restarts = record.restarts
+        if restarted or record.state in _BROKEN:
+            return explain(record)
+        if record.state == "starting" and record.error_text:
+            return explain(record)
+        if record.state == "running" and (age_s is None or age_s > self._camera.max_age_s + _SILENCE_S):
+            return f"{record.name} delivers no new frames; its last is older than {self._camera.max_age_s:.1f} s."
+        return None
+
+
+class Health:
+    """The desired faults of the whole service; read by the robot link's thread, written by the main loop."""
+
+    def __init__(self, cameras: Iterable[ServedCamera], peers: AllowedPeers, on_change: Callable[[], None]) -> None:
+        self.desired_faults: Mapping[str, str] = {}
+        self._cameras = {camera.name: CameraHealth(camera) for camera in cameras}
+        self._peers = peers
+        self._on_change = on_change
+        self._records: Mapping[str, ChildRecord] = {}
+
+    def update(self, status: Status | None) -> None:
+        """Decide anew from a snapshot of the status board."""
+        if status is not None:
+            self._records = {child.name: child for child in status.children if child.kind == "camera"}
+        faults = {}
+        for name, health in self._cameras.items():
+            health.update(self._records.get(name), time.monotonic())
+            if health.fault is not None:
+                faults[CAPTURE_FAULT.format(name)] = health.fault
+        if self._peers.refused_addresses:
+            faults[PEERS_FAULT] = (
+                f"Image requests from {', '.join(self._peers.refused_addresses)} were refused: "
+                "name the address in service.allowed_peers if it may see images."
+            )
+        if faults != self.desired_faults:
+            self.desired_faults = faults
+            self._on_change()
+
+    def why_silent(self, name: str) -> str | None:
+        """Say why a camera delivers nothing, as far as its process is the reason."""
+        record = self._records.get(name)
+        if record is None or (record.state == "running" and record.error_text is None):
+            return None
+        return explain(record)
+
+
+def explain(record: ChildRecord) -> str:
+    """One sentence for the operator about a camera whose process is not well."""
+    if record.error_text:
+        return record.error_text
+    if record.state == "starting":
+        return f"{record.name} is starting."
+    if record.state in _ENDED_AS_PLANNED:
+        return f"{record.name} has ended."
+    return f"{record.name} ended unexpectedly ({record.last_exit or 'unknown reason'}) and is started again."

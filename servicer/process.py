@@ -1,0 +1,122 @@
+"""The servicer process: everything in `servicer` tied together, and the main loop that proves it alive."""
+
+import logging
+import os
+import time
+from typing import Any
+
+import cv2
+import grpc
+import pydantic
+from bosdyn.api import image_pb2, image_service_pb2_grpc
+
+from servicer import server
+from servicer.health import Health
+from servicer.image_service import ImageService
+from servicer.peers import AllowedPeers
+from servicer.robot_clock import RobotClock
+from servicer.robot_link import RobotLink
+from servicer.served_camera import ServedCamera
+from shm import BoardReader
+from supervision import exit_codes
+from supervision.lifeline import Lifeline
+from supervision.settings import ServicerConfiguration
+
+_LOG = logging.getLogger(__name__)
+
+_TURN_S = 0.25
+_SELF_CALL_EVERY_S = 1.0
+_SELF_CALL_TIMEOUT_S = 2.0
+_PROMISE_S = 5.0
+_FAREWELL_S = 1.5
+_GRACE_S = 1.0
+
+
+def run(lifeline: Lifeline) -> int:
+    """Serve until SIGTERM; the exit code says why it ended."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    cv2.setNumThreads(1)  # requests are parallel already
+    try:
+        configuration = ServicerConfiguration.model_validate(lifeline.configuration)
+    except pydantic.ValidationError as error:
+        lifeline.error("bad_configuration", str(error))
+        return exit_codes.BAD_CONFIGURATION
+    try:
+        return Servicer(configuration, lifeline).run()
+    except server.PortInUseError as error:
+        lifeline.error("port_in_use", str(error))
+        return exit_codes.PORT_IN_USE
+
+
+class Servicer:
+    """One run of the image service for one configuration."""
+
+    def __init__(self, configuration: ServicerConfiguration, lifeline: Lifeline) -> None:
+        self._configuration = configuration
+        self._lifeline = lifeline
+        self._board = BoardReader(configuration.instance)
+        status = self._board.latest()
+        # A servicer that was restarted knows the robot's time at once, from its predecessor.
+        self._clock = RobotClock(status.robot_clock_offset_ns if status else None)
+        self._peers = AllowedPeers([configuration.robot.hostname, *configuration.service.allowed_peers])
+        cameras = {
+            name: ServedCamera(configuration.instance, name, settings, self._clock)
+            for name, settings in configuration.cameras.items()
+        }
+        self._health = Health(cameras.values(), self._peers, self._on_faults_changed)
+        self._service = ImageService(cameras, self._health.why_silent)
+        self._link = RobotLink(
+            configuration.robot,
+            configuration.service,
+            self._clock,
+            self._peers,
+            lambda: self._health.desired_faults,
+        )
+
+    def run(self) -> int:
+        """Serve until told to stop. Raises server.PortInUseError."""
+        service = self._configuration.service
+        grpc_server = server.create(self._service, self._peers)
+        self_address = f"unix-abstract:{self._configuration.instance}.servicer.{os.getpid()}"
+        grpc_server.add_insecure_port(self_address)
+        server.listen(grpc_server, service.host_ip or "127.0.0.1", service.port)
+        grpc_server.start()
+        self._link.start()
+        self._lifeline.ready(port=service.port)
+        with grpc.insecure_channel(self_address) as channel:
+            self._loop(image_service_pb2_grpc.ImageServiceStub(channel))
+        # First out of the directory, so that nobody is sent here any more; then end the calls that are left.
+        self._link.stop(_FAREWELL_S)
+        grpc_server.stop(_GRACE_S).wait()
+        return exit_codes.FINISHED
+
+    def _loop(self, own_service: Any) -> None:
+        next_call_s = 0.0
+        while not self._lifeline.stopping:
+            self._health.update(self._board.latest())
+            if time.monotonic() >= next_call_s and _answers(own_service):
+                next_call_s = time.monotonic() + _SELF_CALL_EVERY_S
+                self._lifeline.promise(_PROMISE_S, **self._facts())
+            self._lifeline.poll_configuration()
+            time.sleep(_TURN_S)
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "robot": self._link.state,
+            "offset_ns": self._clock.offset_ns,
+            "refused": self._peers.refused,
+            "requests": self._service.requests,
+        }
+
+    def _on_faults_changed(self) -> None:
+        self._link.wake()
+
+
+def _answers(own_service: Any) -> bool:
+    """Whether a real call through gRPC is answered: that this loop turns proves nothing about the server's threads."""
+    try:
+        own_service.ListImageSources(image_pb2.ListImageSourcesRequest(), timeout=_SELF_CALL_TIMEOUT_S)
+    except grpc.RpcError as error:
+        # "Too many calls" is an answer too, and no reason to be killed.
+        return bool(error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED)
+    return True

@@ -1,0 +1,149 @@
+"""One session with the robot through the SDK's clients, every call with a short deadline.
+
+The SDK's own helpers wait without a limit (keep-alive), for ever (payload not authorized yet) or in threads that
+follow the wall clock; here each call belongs to the robot link's thread and ends by itself.
+"""
+
+import contextlib
+import functools
+from types import TracebackType
+from typing import Any
+
+import bosdyn.client
+from bosdyn.api import service_fault_pb2
+from bosdyn.client.directory import DirectoryClient
+from bosdyn.client.directory_registration import (
+    DirectoryRegistrationClient,
+    ServiceAlreadyExistsError,
+    ServiceDoesNotExistError,
+)
+from bosdyn.client.fault import FaultClient, ServiceFaultAlreadyExistsError, ServiceFaultDoesNotExistError
+from bosdyn.client.payload_registration import PayloadRegistrationClient
+from bosdyn.client.robot_state import RobotStateClient
+from bosdyn.client.time_sync import TimeSyncClient, TimeSyncEndpoint
+
+from supervision.settings import RobotSettings, ServiceSettings
+
+SERVICE_TYPE = "bosdyn.api.ImageService"
+
+_DEADLINE_S = 2.0
+_FAREWELL_DEADLINE_S = 0.5
+_TIME_SYNC_ROUNDS = 5
+_LIVENESS_S = 75.0  # the robot raises a fault of its own when we have not registered for so long (SDK's default)
+_CHANNEL_OPTIONS = [("grpc.keepalive_time_ms", 10_000), ("grpc.keepalive_timeout_ms", 3_000)]
+
+
+class RobotConnection:
+    """The robot, inside `with`. Every method raises `bosdyn.client.Error` when the robot does not do its part."""
+
+    def __init__(self, robot: RobotSettings, service: ServiceSettings) -> None:
+        self._settings = robot
+        self._service = service
+        self._robot: Any = None
+
+    def __enter__(self) -> "RobotConnection":
+        """Prepare the channels; nothing is sent yet."""
+        certificates = str(self._settings.ca) if self._settings.ca else None
+        sdk = bosdyn.client.create_standard_sdk("SpotCameraPipeline", cert_resource_glob=certificates)
+        self._robot = sdk.create_robot(self._settings.hostname)
+        self._robot.update_secure_channel_port(self._settings.port)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the channels."""
+        self._robot.shutdown()
+
+    def authenticate(self) -> None:
+        """Get a token for the payload's credentials; good for 12 hours. Also learns the robot's directory.
+
+        Raises OSError or ValueError for a credentials file that cannot be used.
+        """
+        guid, secret = credentials(self._settings)
+        payload = self._client(PayloadRegistrationClient)
+        # Not update_user_token: it starts a thread that renews the old token only, for ever, even after an outage.
+        self._robot.user_token = payload.get_payload_auth_token(guid, secret, timeout=_DEADLINE_S)
+        self._robot.sync_with_services_list(self._client(DirectoryClient).list(timeout=_DEADLINE_S))
+
+    def clock_skew_ns(self) -> int:
+        """Robot wall clock minus this computer's, from a few round trips."""
+        client = self._client(TimeSyncClient)
+        endpoint = TimeSyncEndpoint(_DeadlineTimeSync(client))
+        endpoint.establish_timesync(max_samples=_TIME_SYNC_ROUNDS)
+        skew = endpoint.clock_skew
+        return int(skew.seconds * 1_000_000_000 + skew.nanos)
+
+    def register(self) -> None:
+        """Be in the robot's directory, at this address; also the sign of life that the robot expects."""
+        registration = self._client(DirectoryRegistrationClient)
+        try:
+            self._call_registration(registration.update)
+        except ServiceDoesNotExistError:
+            # Lost by a reboot, or never there. Registering also clears our faults: reconciling brings them back.
+            with contextlib.suppress(ServiceAlreadyExistsError):
+                self._call_registration(registration.register)
+
+    def unregister(self) -> None:
+        """Leave the robot's directory."""
+        with contextlib.suppress(ServiceDoesNotExistError):
+            self._client(DirectoryRegistrationClient).unregister(self._service.name, timeout=_FAREWELL_DEADLINE_S)
+
+    def active_faults(self) -> dict[str, str]:
+        """The faults of our service that the robot really shows: name → text."""
+        state = self._client(RobotStateClient).get_robot_state(timeout=_DEADLINE_S)
+        return {
+            fault.fault_id.fault_name: fault.error_message
+            for fault in state.service_fault_state.faults
+            if fault.fault_id.service_name == self._service.name
+        }
+
+    def trigger_fault(self, name: str, text: str) -> None:
+        """Show a warning to the operator."""
+        fault = service_fault_pb2.ServiceFault(
+            fault_id=self._fault_id(name), error_message=text, severity=service_fault_pb2.ServiceFault.SEVERITY_WARN
+        )
+        with contextlib.suppress(ServiceFaultAlreadyExistsError):
+            self._client(FaultClient).trigger_service_fault(fault, timeout=_DEADLINE_S)
+
+    def clear_fault(self, name: str) -> None:
+        """Take a warning back."""
+        with contextlib.suppress(ServiceFaultDoesNotExistError):
+            self._client(FaultClient).clear_service_fault(self._fault_id(name), timeout=_DEADLINE_S)
+
+    def _client(self, kind: Any) -> Any:
+        # A list of its own: the SDK appends to the one it is given (or to its shared default).
+        return self._robot.ensure_client(kind.default_service_name, options=list(_CHANNEL_OPTIONS))
+
+    def _call_registration(self, method: Any) -> None:
+        service = self._service
+        method(
+            service.name,
+            SERVICE_TYPE,
+            service.authority,
+            service.host_ip,
+            service.port,
+            user_token_required=True,
+            liveness_timeout_secs=_LIVENESS_S,
+            timeout=_DEADLINE_S,
+        )
+
+    def _fault_id(self, name: str) -> Any:
+        return service_fault_pb2.ServiceFaultId(fault_name=name, service_name=self._service.name)
+
+
+class _DeadlineTimeSync:
+    """A time-sync client whose calls have a deadline; TimeSyncEndpoint passes none on."""
+
+    def __init__(self, client: Any) -> None:
+        self.get_time_sync_update = functools.partial(client.get_time_sync_update, timeout=_DEADLINE_S)
+
+
+def credentials(settings: RobotSettings) -> tuple[str, str]:
+    """The payload's guid and secret. Raises OSError or ValueError if the file does not hold them."""
+    if settings.payload_credentials_file is None:
+        return settings.guid or "", settings.secret.get_secret_value() if settings.secret else ""
+    lines = settings.payload_credentials_file.read_text().split()
+    if len(lines) < 2:  # noqa: PLR2004  guid and secret
+        raise ValueError(f"{settings.payload_credentials_file} must hold the guid and the secret, a line each")
+    return lines[0], lines[1]

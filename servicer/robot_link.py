@@ -1,0 +1,164 @@
+"""Keeps the robot informed, in a thread of its own: authenticate → time sync → register → reconcile faults.
+
+Nothing else waits for it. While the robot is away, images are served with the last known robot time; when it is
+back (perhaps rebooted, with everything about us forgotten), each step is simply done again.
+"""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from bosdyn.client import Error
+from bosdyn.client.exceptions import UnauthenticatedError
+
+from servicer.health import is_ours
+from servicer.peers import AllowedPeers
+from servicer.robot_clock import RobotClock
+from servicer.robot_connection import RobotConnection
+from supervision.settings import RobotSettings, ServiceSettings
+
+_LOG = logging.getLogger(__name__)
+
+_RECONCILE_EVERY_S = 2.0
+_REGISTER_EVERY_S = 10.0
+_TIME_SYNC_EVERY_S = 60.0
+_TOKEN_EVERY_S = 3600.0
+_FIRST_RETRY_S = 0.5
+_LONGEST_RETRY_S = 30.0
+
+
+class RobotLink:
+    """Start it once; `state` is a sentence fragment for the status board.
+
+    `desired_faults` is asked for the faults to show: name → text.
+    """
+
+    def __init__(
+        self,
+        robot: RobotSettings,
+        service: ServiceSettings,
+        clock: RobotClock,
+        peers: AllowedPeers,
+        desired_faults: Callable[[], Mapping[str, str]],
+    ) -> None:
+        self.state = "connecting"
+        self._robot = robot
+        self._service = service
+        self._clock = clock
+        self._peers = peers
+        self._desired_faults = desired_faults
+        self._wake = threading.Event()
+        self._stopping = False
+        self._failures = 0
+        self._thread = threading.Thread(target=self._run, name="robot-link", daemon=True)
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Reconcile now instead of at the next turn: the desired faults have changed."""
+        self._wake.set()
+
+    def stop(self, timeout_s: float) -> None:
+        """Leave the robot's directory, if that can be done in time."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            try:
+                self._peers.resolve()
+                with RobotConnection(self._robot, self._service) as connection:
+                    self._tend(connection)
+            except Exception as error:  # whatever the SDK raises: the link outlives it, and starts a new session
+                self._lost(error)
+
+    def _tend(self, connection: RobotConnection) -> None:
+        """Do each duty when it is due, until told to stop or until the robot is lost."""
+        token, sync = _Duty(_TOKEN_EVERY_S), _Duty(_TIME_SYNC_EVERY_S)
+        registration = _Duty(_REGISTER_EVERY_S)
+        while not self._stopping:
+            if token.is_due():
+                connection.authenticate()
+            if sync.is_due() or self._clock.wall_clock_jumped():
+                self._clock.set_skew(connection.clock_skew_ns())
+            if registration.is_due():
+                connection.register()
+                self._found()
+            if not self._reconcile(connection):
+                registration.make_due()  # find out whether it is only the fault service that is away
+            self._wake.wait(_RECONCILE_EVERY_S)
+            self._wake.clear()
+        connection.unregister()
+        _LOG.info("left the robot's directory")
+
+    def _reconcile(self, connection: RobotConnection) -> bool:
+        """Make the robot show what is really broken. False if it could not be asked or told."""
+        try:
+            active = connection.active_faults()
+            desired = self._desired_faults()
+            for name, text in active.items():
+                if is_ours(name) and desired.get(name) != text:
+                    connection.clear_fault(name)
+            for name, text in desired.items():
+                if active.get(name) != text:
+                    connection.trigger_fault(name, text)
+        except UnauthenticatedError:
+            raise
+        except Error as error:
+            _LOG.debug("faults not reconciled: %s", error)
+            return False
+        return True
+
+    def _found(self) -> None:
+        if self.state != "registered":
+            _LOG.info(
+                "registered with the robot at %s as %s (%s:%d)",
+                self._robot.hostname,
+                self._service.name,
+                self._service.host_ip,
+                self._service.port,
+            )
+        self.state, self._failures = "registered", 0
+
+    def _lost(self, error: Exception) -> None:
+        state = f"not connected: {_one_line(error)}"
+        if state != self.state:
+            _LOG.warning("robot %s %s", self._robot.hostname, state)
+        self.state = state
+        self._failures += 1
+        delay_s = min(_LONGEST_RETRY_S, _FIRST_RETRY_S * 2 ** min(self._failures - 1, 16))
+        self._pause(delay_s * random.uniform(0.8, 1.2))  # noqa: S311  jitter, not secrecy
+
+    def _pause(self, delay_s: float) -> None:
+        until_s = time.monotonic() + delay_s
+        while not self._stopping and (left_s := until_s - time.monotonic()) > 0:
+            self._wake.wait(left_s)
+            self._wake.clear()
+
+
+class _Duty:
+    """Something to be done at once and then every so often."""
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._due_s = 0.0
+
+    def is_due(self) -> bool:
+        now_s = time.monotonic()
+        if now_s < self._due_s:
+            return False
+        self._due_s = now_s + self._every_s
+        return True
+
+    def make_due(self) -> None:
+        self._due_s = 0.0
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or "no details"
+    return f"{type(error).__name__}: {text}"[:200]
