@@ -1,0 +1,96 @@
+"""Takes frames from a device that queues them, and keeps old ones from being taken for new ones.
+
+A driver queues a few frames (V4L2: usually four) while nobody reads. After a reader was stopped for a second, these
+come out first, a second old. So after a gap, frames are thrown away until a read had to wait for one: that one is
+new. The time of capture is the driver's own where it can be believed, else the time at which the frame was taken out.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+_GAP_PERIODS = 2.0  # not read for so long: there may be a queue
+_OLD_PERIODS = 3.0  # frames so old: there is a queue
+_FRESH_PERIODS = 1.5  # not older than that: new, even if the read did not have to wait
+_WAITED_PERIODS = 0.25  # a read that took so long had to wait
+_MAX_THROWN = 32
+_MAX_AHEAD_NS = 1_000_000_000  # a driver's time in the future is "now" up to here, and nonsense beyond
+_MAX_AGE_NS = 10_000_000_000
+
+
+class Grabber(Protocol):
+    """The part of a capture device that is needed to take out a frame without decoding it."""
+
+    def grab(self) -> bool:
+        """Wait for a frame and take it out of the queue; False if none came."""
+        ...
+
+    def driver_time_ns(self) -> int | None:
+        """Return the driver's time of the grabbed frame, if the driver gives any."""
+        ...
+
+
+@dataclass(frozen=True)
+class Grabbed:
+    """A frame was taken out and waits to be decoded: when it was captured, and how many were thrown away before."""
+
+    captured_ns: int
+    thrown: int
+
+
+class Drain:
+    """Grabs fresh frames. `period_ns` is the device's frame period, as well as it is known."""
+
+    def __init__(
+        self, device: Grabber, period_ns: int, limit_s: float, clock_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
+        self.period_ns = period_ns
+        self._device = device
+        self._limit_ns = limit_s * 1e9
+        self._clock_ns = clock_ns
+        self._last_grab_ns: int | None = None
+        self._last_age_ns = 0
+        self._last_captured_ns = 0
+
+    def grab(self) -> Grabbed | None:
+        """Wait for a fresh frame; None if the device failed, or took longer than its limit.
+
+        After a time-out some drivers deliver what was left in a decoder: whatever such a read returned, it failed.
+        """
+        thrown = 0
+        queued = self._may_be_queued()
+        while True:
+            started_ns = self._clock_ns()
+            delivered = self._device.grab()
+            now_ns = self._clock_ns()
+            self._last_grab_ns = now_ns
+            if not delivered or now_ns - started_ns > self._limit_ns:
+                return None
+            captured_ns = believable_time_ns(self._device.driver_time_ns(), now_ns)
+            waited = now_ns - started_ns >= _WAITED_PERIODS * self.period_ns
+            if not queued or waited or self._is_fresh(captured_ns, now_ns) or thrown >= _MAX_THROWN:
+                return self._take(captured_ns, now_ns, thrown)
+            thrown += 1
+
+    def _may_be_queued(self) -> bool:
+        if self._last_grab_ns is None:
+            return True
+        gap_ns = self._clock_ns() - self._last_grab_ns
+        return gap_ns > _GAP_PERIODS * self.period_ns or self._last_age_ns > _OLD_PERIODS * self.period_ns
+
+    def _is_fresh(self, captured_ns: int | None, now_ns: int) -> bool:
+        return captured_ns is not None and now_ns - captured_ns <= _FRESH_PERIODS * self.period_ns
+
+    def _take(self, captured_ns: int | None, now_ns: int, thrown: int) -> Grabbed:
+        taken_ns = now_ns if captured_ns is None else captured_ns
+        self._last_age_ns = now_ns - taken_ns
+        self._last_captured_ns = max(self._last_captured_ns, taken_ns)  # a clock that was clamped must not go back
+        return Grabbed(self._last_captured_ns, thrown)
+
+
+def believable_time_ns(driver_ns: int | None, now_ns: int) -> int | None:
+    """Return the driver's time if it can be one on CLOCK_MONOTONIC, clamped into the past; else None."""
+    if driver_ns is None or not now_ns - _MAX_AGE_NS < driver_ns <= now_ns + _MAX_AHEAD_NS:
+        return None
+    return min(driver_ns, now_ns)

@@ -1,0 +1,206 @@
+"""A live camera through OpenCV: a V4L2 device or the URL of a stream.
+
+OpenCV's `set` answers True to settings that the device refused, and `isOpened` is True for devices that never deliver:
+here settings are read back, and a camera is open when a frame came. What a read may take is limited (see
+`capture_worker.environment`), so that a dead camera is a failed read and not a process that hangs.
+"""
+
+import logging
+import statistics
+import time
+from types import TracebackType
+
+import cv2
+import numpy as np
+
+from capture_worker.camera import (
+    CameraError,
+    CapturedFrame,
+    CorruptFrameError,
+    Description,
+    OpenFailedError,
+    ReadFailedError,
+    jpeg_frame,
+    raw_frame,
+)
+from capture_worker.drain import Drain
+from capture_worker.environment import read_limit_s
+from capture_worker.source import require_present, source_of
+from supervision.settings import CameraSettings
+
+_MARGIN_S = 1.0  # between the limit of a read and the promise: decoding, a slow machine
+_OPEN_SHARE = 0.8  # of the promise that OpenCV's own opening may take
+_DEFAULT_FPS = 30.0
+_MAX_FPS = 240.0  # what a stream may declare and be believed
+_MAX_DEVIATION = 0.2  # of the measured from the declared rate
+_FIRST_READS = 5
+_MEASURED_FRAMES = 4
+_MEASURING_S = 1.0
+_COMPRESSED = ("MJPG", "JPEG")
+_GREY = ("GREY", "Y16 ", "Z16 ")  # OpenCV makes three channels of them, unless told to leave them alone
+
+_log = logging.getLogger(__name__)
+
+
+class OpenCVCamera:
+    """Delivers the frames of a live device at the device's own rate: MJPG as the device compressed it, others raw."""
+
+    def __init__(self, settings: CameraSettings) -> None:
+        if settings.device is None:
+            raise ValueError("an OpenCV camera needs a device")
+        self._limit_s = read_limit_s(settings)
+        self.capture_limit_s = self._limit_s + _MARGIN_S
+        self._settings = settings
+        self._source = source_of(settings.device)
+        self._is_v4l2 = self._source.kind == "device"
+        self._capture = cv2.VideoCapture()
+        self._drain = Drain(self, round(1e9 / (settings.fps or _DEFAULT_FPS)), self._limit_s)
+        self._fps: float | None = None
+        self._passthrough = False
+        self._timed_out = False
+
+    def __enter__(self) -> "OpenCVCamera":
+        """Open, set, and wait for the first frames. Raises CameraAbsentError or OpenFailedError."""
+        cv2.setNumThreads(1)
+        require_present(self._source, self._settings.open_timeout_s * (1 - _OPEN_SHARE))
+        if not self._open():
+            raise OpenFailedError(f"{self._source.shown} is there, but does not open: is another program using it?")
+        if self._is_v4l2:
+            self._apply_settings()
+        self._await_first_frame()
+        self._fps = self._find_fps()
+        if self._fps is not None:
+            self._drain.period_ns = round(1e9 / self._fps)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Release the device."""
+        self._capture.release()
+
+    def describe(self) -> Description:
+        """Say the rate: measured if the device lies about it."""
+        return Description("opencv", self._fps)
+
+    def capture(self) -> CapturedFrame:
+        """Wait for the next fresh frame."""
+        if self._timed_out:
+            raise ReadFailedError(f"{self._source.shown} timed out before, and does not recover from that")
+        grabbed = self._drain.grab()
+        if grabbed is None:
+            self._timed_out = not self._is_v4l2
+            raise ReadFailedError(f"{self._source.shown} delivers no frame")
+        decoded, pixels = self._capture.retrieve()
+        if not decoded:
+            raise CorruptFrameError(f"a frame of {self._source.shown} cannot be decoded")
+        if self._passthrough:
+            return jpeg_frame(pixels, grabbed.captured_ns, size=self._negotiated_size(), lost=grabbed.thrown)
+        return raw_frame(pixels, grabbed.captured_ns, lost=grabbed.thrown)
+
+    def grab(self) -> bool:
+        """Take a frame out of the device's queue."""
+        return bool(self._capture.grab())
+
+    def driver_time_ns(self) -> int | None:
+        """Return the buffer's time on CLOCK_MONOTONIC; a stream has only a position."""
+        return round(self._capture.get(cv2.CAP_PROP_POS_MSEC) * 1e6) if self._is_v4l2 else None
+
+    def _open(self) -> bool:
+        if self._is_v4l2:
+            return bool(self._capture.open(self._source.address, cv2.CAP_V4L2))
+        # These are accepted here only, not by `set`.
+        limits = [
+            cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
+            round(self._settings.open_timeout_s * _OPEN_SHARE * 1000),
+            cv2.CAP_PROP_READ_TIMEOUT_MSEC,
+            self._limit_s * 1000,
+            cv2.CAP_PROP_N_THREADS,
+            1,
+        ]
+        return bool(self._capture.open(self._source.address, cv2.CAP_FFMPEG, limits))
+
+    def _apply_settings(self) -> None:
+        wanted = self._settings
+        if wanted.codec is not None:
+            self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*wanted.codec))
+        for name, prop, value in (
+            ("width", cv2.CAP_PROP_FRAME_WIDTH, wanted.width),
+            ("height", cv2.CAP_PROP_FRAME_HEIGHT, wanted.height),
+            ("fps", cv2.CAP_PROP_FPS, wanted.fps),
+        ):
+            if value is not None:
+                self._capture.set(prop, value)
+                self._warn_if_refused(name, value, self._capture.get(prop))
+        codec = self._codec()
+        if wanted.codec is not None:
+            self._warn_if_refused("codec", wanted.codec, codec)
+        self._passthrough = codec in _COMPRESSED and wanted.codec is not None
+        if self._passthrough or (codec in _GREY and wanted.codec is not None):
+            self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
+
+    def _warn_if_refused(self, name: str, wanted: float | str, actual: float | str) -> None:
+        if wanted != actual:
+            _log.warning("%s: asked for %s %s, the device uses %s", self._source.shown, name, wanted, actual)
+
+    def _codec(self) -> str:
+        return int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin-1")
+
+    def _negotiated_size(self) -> tuple[int, int]:
+        return (
+            int(self._capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+            int(self._capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
+        )
+
+    def _await_first_frame(self) -> None:
+        """Ask for a frame before believing that the device is open; decode here if it compresses wrongly."""
+        error = self._try_first_frames()
+        if isinstance(error, CorruptFrameError) and self._passthrough:
+            _log.warning("%s: %s; decoding every frame instead of passing it on", self._source.shown, error)
+            self._passthrough = False
+            self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 1)
+            error = self._try_first_frames()
+        if error is not None:
+            raise OpenFailedError(f"{self._source.shown} opens, but does not stream: {error}") from error
+
+    def _try_first_frames(self) -> CameraError | None:
+        """Return None as soon as there is a valid frame; else why the last read failed."""
+        failed: CameraError | None = None
+        until_s = time.monotonic() + self._settings.open_timeout_s * _OPEN_SHARE - self._limit_s
+        for _ in range(_FIRST_READS):
+            try:
+                self.capture()
+            except (CorruptFrameError, ReadFailedError) as error:  # the first buffers of a stream can be junk
+                failed = error
+            else:
+                return None
+            if time.monotonic() > until_s:
+                break
+        return failed
+
+    def _find_fps(self) -> float | None:
+        declared = self._capture.get(cv2.CAP_PROP_FPS)
+        believed = declared if 0 < declared <= _MAX_FPS else None
+        if not self._is_v4l2:
+            return believed
+        measured = self._measure_fps()
+        if believed is None or measured is None:
+            return measured or believed
+        if abs(measured - believed) <= _MAX_DEVIATION * believed:
+            return believed
+        _log.warning("%s says %g frames/s and delivers %.1f", self._source.shown, believed, measured)
+        return measured
+
+    def _measure_fps(self) -> float | None:
+        """Measure over a few frames; None if they do not come evenly enough to say."""
+        times_ns: list[int] = []
+        until_s = time.monotonic() + _MEASURING_S
+        try:
+            while len(times_ns) < _MEASURED_FRAMES and time.monotonic() < until_s:
+                times_ns.append(self.capture().captured_ns)
+        except (ReadFailedError, CorruptFrameError):
+            return None
+        if len(times_ns) < 2:  # noqa: PLR2004 - an interval has two ends
+            return None
+        period_ns = statistics.median(np.diff(times_ns).tolist())
+        return 1e9 / period_ns if period_ns > 0 else None

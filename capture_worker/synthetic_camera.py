@@ -1,0 +1,144 @@
+"""A camera without hardware: the self-describing pattern at an exact rate, and every known way to go wrong.
+
+Frame n is due at n periods of CLOCK_MONOTONIC and is painted with the number n: numbers survive a restart, two
+cameras of one rate run in step, and a late frame is skipped instead of moving all later ones.
+"""
+
+import ctypes
+import os
+import time
+from types import TracebackType
+from typing import NoReturn
+
+import cv2
+import numpy as np
+
+from capture_worker import pattern
+from capture_worker.camera import (
+    WAIT_SLICE_S,
+    CapturedFrame,
+    CorruptFrameError,
+    Description,
+    ReadFailedError,
+    jpeg_frame,
+    raw_frame,
+)
+from capture_worker.misbehaviour import Kind, Misbehaviour, parse_script
+from supervision.settings import CameraSettings
+
+_DEFAULT_SIZE = (480, 640)
+_DEFAULT_FPS = 30.0
+_DEFAULT_SLOW_S = 0.5
+_JPEG_QUALITY = 90
+_GARBAGE = (
+    None,
+    np.zeros((480, 640, 3), dtype=np.float64),
+    np.zeros((0, 0, 3), dtype=np.uint8),
+    np.frombuffer(b"\xff\xd8\xff\xdb\x00\x43", dtype=np.uint8),
+)
+
+
+class SyntheticCamera:
+    """Delivers the pattern of `capture_worker.pattern`, and follows its script of misbehaviour after each open."""
+
+    def __init__(self, name: str, settings: CameraSettings) -> None:
+        self.capture_limit_s = settings.capture_timeout_s + WAIT_SLICE_S
+        self._name = name
+        self._encoding = settings.synthetic.encoding
+        self._size = (settings.height, settings.width) if settings.height and settings.width else _DEFAULT_SIZE
+        self._fps = settings.fps or _DEFAULT_FPS
+        self._period_ns = round(1e9 / self._fps)
+        self._script = parse_script(settings.synthetic.script)
+        self._opened_ns = 0
+        self._last_number = -1
+        self._frozen_number: int | None = None
+        self._garbage_sent = 0
+
+    def __enter__(self) -> "SyntheticCamera":
+        """Start the script's clock; the first frame is the next one that is due."""
+        self._opened_ns = time.monotonic_ns()
+        self._last_number = self._opened_ns // self._period_ns
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing is held."""
+
+    def describe(self) -> Description:
+        """Say what it was set to."""
+        return Description("synthetic", self._fps)
+
+    def capture(self) -> CapturedFrame | None:
+        """Wait for the next frame that is due and paint it, or misbehave."""
+        due_ns = (self._last_number + 1) * self._period_ns
+        wait_s = (due_ns - time.monotonic_ns()) / 1e9
+        if wait_s > WAIT_SLICE_S:
+            time.sleep(WAIT_SLICE_S)
+            return None
+        time.sleep(max(wait_s, 0))
+        self._misbehave()
+        number = time.monotonic_ns() // self._period_ns
+        lost = number - self._last_number - 1
+        self._last_number = number
+        return self._frame(number, lost)
+
+    def _frame(self, number: int, lost: int) -> CapturedFrame:
+        if self._active("garbage"):
+            self._deliver_garbage()
+        captured_ns = number * self._period_ns
+        if not self._active("freeze"):
+            self._frozen_number = None
+        elif self._frozen_number is None:
+            self._frozen_number = number
+        shown = number if self._frozen_number is None else self._frozen_number
+        rows, cols = self._current_size()
+        if self._encoding == "jpeg":
+            picture = pattern.paint(self._name, shown, rows, cols)
+            _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+            return jpeg_frame(data, captured_ns, lost=lost)
+        picture = pattern.paint(self._name, shown, rows, cols, self._encoding)
+        return raw_frame(picture, captured_ns, lost=lost, depth=self._encoding == "depth16")
+
+    def _current_size(self) -> tuple[int, int]:
+        step = self._active("wrong_size")
+        rows, cols = self._size
+        return step.size((max(rows // 2, 16), max(cols // 2, 16))) if step else self._size
+
+    def _misbehave(self) -> None:
+        if self._active("hang"):
+            _hang()
+        if self._active("crash"):
+            raise RuntimeError("the script says: crash")
+        if step := self._active("exit"):
+            os._exit(int(step.figure(1)))
+        if self._active("segfault"):
+            ctypes.string_at(0)
+        if step := self._active("slow"):
+            time.sleep(step.figure(_DEFAULT_SLOW_S))
+        if self._active("unplug"):
+            raise ReadFailedError("the script says: unplug")
+
+    def _deliver_garbage(self) -> NoReturn:
+        """Deliver the next of several things that are no frames, through the same checks as any frame."""
+        thing = _GARBAGE[self._garbage_sent % len(_GARBAGE)]
+        self._garbage_sent += 1
+        if thing is not None and thing.ndim == 1:
+            jpeg_frame(thing, 0)
+        raw_frame(thing, 0)
+        raise CorruptFrameError("garbage passed the checks")
+
+    def _active(self, kind: Kind) -> Misbehaviour | None:
+        """Return the newest step of this kind whose time has come."""
+        elapsed_s = (time.monotonic_ns() - self._opened_ns) / 1e9
+        steps = [step for step in self._script if step.kind == kind and step.at_s <= elapsed_s]
+        if kind == "garbage" and steps and self._garbage_sent >= steps[-1].figure(float("inf")):
+            return None
+        return steps[-1] if steps else None
+
+
+def _hang() -> NoReturn:
+    """Block inside C as a broken driver does: SIGTERM sets its flag, and nobody looks."""
+    libc = ctypes.CDLL(None)
+    while True:
+        libc.pause()
