@@ -26,8 +26,11 @@ class Certificates:
         OSError if it cannot be written.
         """
         new = path.with_name(f".{path.name}.{os.getpid()}")
-        self._authority.cert_pem.write_to_path(str(new))
-        new.replace(path)
+        try:
+            self._authority.cert_pem.write_to_path(str(new))
+            new.replace(path)
+        finally:
+            new.unlink(missing_ok=True)
 
     def server_credentials(self) -> grpc.ServerCredentials:
         """Return what the robot's port is opened with."""

@@ -30,8 +30,8 @@ class Gate(grpc.ServerInterceptor):
     ) -> Any:
         """Return the handler of the call with everything of this module around it."""
         handler = continuation(handler_call_details)
-        if handler is None:
-            return None
+        if handler is None or handler.unary_unary is None:
+            return handler  # unknown, or a stream: none of the robot's services answers one
         behaviour = functools.partial(self._pass, handler_call_details.method, handler.unary_unary)
         return grpc.unary_unary_rpc_method_handler(behaviour, handler.request_deserializer, handler.response_serializer)
 

@@ -115,9 +115,11 @@ def _metadata(context: grpc.ServicerContext) -> list[tuple[str, str | bytes]]:
 
 
 def _pass_error_on(call: Any, context: grpc.ServicerContext) -> NoReturn:
-    """Pass on what the service said; what happened on the way to it is the proxy's own error."""
-    said_by_service = "Error received from peer" in (call.debug_error_string() or "")
-    if call.code() is grpc.StatusCode.UNAVAILABLE and not said_by_service:
+    """Pass on what the service said; a service that cannot be reached is the proxy's own error.
+
+    gRPC does not tell a broken connection from a service which itself answers UNAVAILABLE: both are the proxy's.
+    """
+    if call.code() is grpc.StatusCode.UNAVAILABLE:
         refuse(context, Refusal.SERVICE_UNAVAILABLE)
     context.set_trailing_metadata(call.trailing_metadata())
     context.abort(call.code(), call.details())

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from bosdyn.api.directory_pb2 import Endpoint, ServiceEntry
+from google.protobuf.timestamp_pb2 import Timestamp
 
 AUTHORITY_SUFFIX = ".spot.robot"
 
@@ -60,10 +61,11 @@ class Registry:
         """Remove a registered service; False if there is none of this name."""
         return self._registrations.pop(name, None) is not None
 
-    def hear(self, name: str) -> None:
+    def hear(self, name: str, last_update: Timestamp) -> None:
         """Note that the service gave a sign of life."""
         if registration := self._registrations.get(name):
             registration.heard_s = time.monotonic()
+            registration.entry.last_update.CopyFrom(last_update)
 
     def route(self, authority: str, service_type: str) -> Registration | None:
         """Return the registered service that a call belongs to, or None."""

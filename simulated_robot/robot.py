@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import copy
 import errno
 import os
 import socket
@@ -120,7 +121,7 @@ class SimulatedRobot:
     def services(self) -> dict[str, ServiceEntry]:
         """The registered services' directory entries by name, without the robot's own."""
         with self._state.lock:
-            return {registration.entry.name: registration.entry for registration in self._state.registry}
+            return {entry.name: entry for entry in (copy.deepcopy(known.entry) for known in self._state.registry)}
 
     @property
     def faults(self) -> dict[tuple[str, str], ServiceFault]:

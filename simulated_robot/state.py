@@ -9,7 +9,7 @@ from bosdyn.api.directory_pb2 import ServiceEntry
 from bosdyn.api.service_fault_pb2 import ServiceFault, ServiceFaultId
 
 from simulated_robot.accounts import Accounts, Caller, bearer_token
-from simulated_robot.clock import RobotClock
+from simulated_robot.clock import RobotClock, timestamp
 from simulated_robot.faults import Faults
 from simulated_robot.misbehaviour import Misbehaviour
 from simulated_robot.registry import Registration, Registry
@@ -54,7 +54,7 @@ class RobotState:
 
     def hear_service(self, name: str) -> None:
         """Take a sign of life of a registered service."""
-        self.registry.hear(name)
+        self.registry.hear(name, timestamp(self.clock.now_ns()))
         self.faults.clear(lambda fault: fault.service_name == name and fault.fault_name == LIVENESS_FAULT_NAME)
 
     def clear_service_faults(self, name: str) -> bool:

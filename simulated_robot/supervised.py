@@ -1,0 +1,58 @@
+"""The simulated robot as a child of the supervisor."""
+
+import json
+import time
+from collections.abc import Iterable
+
+from pydantic import ValidationError
+
+from simulated_robot.robot import SimulatedRobot
+from simulated_robot.standalone import explain
+from supervision import exit_codes
+from supervision.lifeline import Lifeline
+from supervision.settings import SimulatedRobotConfiguration
+
+BEAT_WITHIN_S = 2.0
+BEAT_INTERVAL_S = 0.25
+NAMES_BYTES = 1500  # of each list in a beat: the whole report must fit into lifeline.REPORT_LINE_BYTES
+
+
+def run_supervised(report_fd: int) -> int:
+    """Run the robot that the configuration line describes, beating, until told to stop; return the exit code."""
+    lifeline = Lifeline(report_fd)
+    lifeline.attach()
+    try:
+        configuration = SimulatedRobotConfiguration.model_validate(lifeline.configuration)
+    except ValidationError as error:
+        lifeline.error("bad_configuration", str(error))
+        return exit_codes.BAD_CONFIGURATION
+    try:
+        _run(lifeline, configuration)
+    except OSError as error:
+        code, text = explain(error, configuration.port, configuration.ca_out)
+        lifeline.error("port_in_use" if code == exit_codes.PORT_IN_USE else "bad_configuration", text)
+        return code
+    return exit_codes.FINISHED
+
+
+def _run(lifeline: Lifeline, configuration: SimulatedRobotConfiguration) -> None:
+    lifeline.promise(BEAT_WITHIN_S)
+    with SimulatedRobot(configuration.port, ca_file=configuration.ca_out) as robot:
+        lifeline.ready(port=robot.port)
+        while not lifeline.stopping:
+            faults = (fault_name for _service, fault_name in robot.faults)
+            lifeline.promise(BEAT_WITHIN_S, faults=fitting(faults), services=fitting(robot.services))
+            lifeline.poll_configuration()  # nothing in it can change; its end says that the supervisor is gone
+            time.sleep(BEAT_INTERVAL_S)
+
+
+def fitting(names: Iterable[str]) -> list[str]:
+    """Return the first of `names` whose JSON takes at most NAMES_BYTES."""
+    kept: list[str] = []
+    used_bytes = 2  # the brackets
+    for name in names:
+        used_bytes += len(json.dumps(name)) + 1
+        if used_bytes > NAMES_BYTES:
+            break
+        kept.append(name)
+    return kept

@@ -1,0 +1,1 @@
+"""The simulated robot, seen through the SDK's own classes."""
