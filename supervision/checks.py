@@ -32,7 +32,8 @@ def check(settings: Settings) -> None:
 
 def with_host_ip(settings: Settings) -> Settings:
     """Fill in the address that is registered with the robot: the local end of the route to it."""
-    if settings.service.host_ip:
+    if settings.service.host_ip is not None:
+        _check_address(settings.service.host_ip)
         return settings
     host_ip = "127.0.0.1" if settings.simulate else _address_of_route_to(settings.robot.hostname)
     if settings.robot.hostname == PAYLOAD_ROBOT and not settings.simulate:
@@ -52,6 +53,15 @@ def _address_of_route_to(hostname: str) -> str:
             f"service.host_ip: no route to the robot {hostname} ({error.strerror}); give this computer's own address "
             "with --host-ip"
         ) from error
+
+
+def _check_address(host_ip: str) -> None:
+    try:
+        usable = not ipaddress.ip_address(host_ip).is_unspecified
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigurationError(f"service.host_ip: {host_ip!r} is no address at which a robot could reach us")
 
 
 def _check_inside_payload_network(host_ip: str) -> None:
@@ -127,7 +137,7 @@ def _check_credentials_file(path: Path) -> None:
         lines = path.read_text(encoding="utf-8").split()
     except OSError as error:
         raise ConfigurationError(f"robot.payload_credentials_file: {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
+    except ValueError as error:
         raise ConfigurationError(f"robot.payload_credentials_file: {path}: is no text file") from error
     if len(lines) < 2:  # noqa: PLR2004 - guid and secret
         raise ConfigurationError(f"robot.payload_credentials_file: {path}: needs a guid and a secret, one per line")

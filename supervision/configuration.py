@@ -30,6 +30,9 @@ SIMULATED_CAMERAS: dict[str, Any] = {
 }
 
 
+_WORDS = {"extra_forbidden": "unknown key"}
+
+
 class ConfigurationError(Exception):
     """The configuration cannot work. The message is one line for the person who wrote it."""
 
@@ -70,7 +73,7 @@ def device_from_text(text: str, folder: Path) -> int | str:
     """Understand a device as people write it: an index, a URL, or a path, which becomes absolute against `folder`."""
     if text.isascii() and text.isdigit():
         return int(text)
-    return text if "://" in text else str(folder / Path(text).expanduser())
+    return text if "://" in text else str(folder / text)
 
 
 def source_name(device: int | str) -> str:
@@ -98,16 +101,17 @@ def shown_device(camera: CameraSettings) -> str:
 def complete(document: dict[str, Any]) -> dict[str, Any]:
     """Fill in what nobody said: the simulated cameras, and the credentials of a payload computer."""
     document = dict(document)
-    robot = dict(document.get("robot", {}))
+    robot = document.get("robot", {})
     if document.get("simulate") is True:
-        document.setdefault("cameras", SIMULATED_CAMERAS)
-    elif robot.get("hostname", PAYLOAD_ROBOT) == PAYLOAD_ROBOT and not _has_credentials(robot):
+        document.setdefault("cameras", dict(SIMULATED_CAMERAS))
+    elif isinstance(robot, dict) and _is_payload_robot_without_credentials(robot):
         document["robot"] = {**robot, "payload_credentials_file": str(PAYLOAD_CREDENTIALS)}
     return document
 
 
-def _has_credentials(robot: dict[str, Any]) -> bool:
-    return any(key in robot for key in ("payload_credentials_file", "guid", "secret"))
+def _is_payload_robot_without_credentials(robot: dict[str, Any]) -> bool:
+    has_credentials = any(key in robot for key in ("payload_credentials_file", "guid", "secret"))
+    return robot.get("hostname", PAYLOAD_ROBOT) == PAYLOAD_ROBOT and not has_credentials
 
 
 def _make_paths_absolute(document: dict[str, Any], folder: Path) -> None:
@@ -117,16 +121,16 @@ def _make_paths_absolute(document: dict[str, Any], folder: Path) -> None:
             camera["device"] = device_from_text(camera["device"], folder)
     for key in ("ca", "payload_credentials_file"):
         if isinstance(robot, dict) and isinstance(robot.get(key), str):
-            robot[key] = str(folder / Path(robot[key]).expanduser())
+            robot[key] = str(folder / robot[key])
 
 
 def _first_problem(error: ValidationError) -> str:
     problems = error.errors(include_url=False)
     first = problems[0]
     keys = [str(part) for part in first["loc"] if part not in ("[key]", "int", "str")]
-    what = {"extra_forbidden": "unknown key", "string_pattern_mismatch": "only 1 to 32 of a-z 0-9 _ - are allowed"}.get(
-        first["type"], first["msg"].removeprefix("Value error, ")
-    )
+    what = _WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
+    if first["loc"][-1:] == ("[key]",) or first["loc"] == ("instance",):
+        what = "a name is 1 to 32 of a-z, 0-9, _ and -"
     value = first["input"]
     given = "" if isinstance(value, dict) or _SECRET_KEYS & set(keys) else f" (it is {json.dumps(value)[:80]})"
     more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""

@@ -1,7 +1,7 @@
 """Who is to be run for the settings, with which configuration line, and in which order."""
 
-import logging
 import os
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -28,8 +28,6 @@ MODULES: Mapping[Kind, str] = {
     "simulated_robot": "simulated_robot",
 }
 SIMULATED_GUID = "simulated-payload"
-
-_log = logging.getLogger(__name__)
 
 
 class Crew:
@@ -63,12 +61,20 @@ class Crew:
 
     def startable(self) -> Iterator[Child]:
         """The children that may run already: the servicer must know where the simulated robot listens."""
-        return (child for child in self if child is not self.servicer or self._robot_is_known())
+        leaving = {child.name for child in self._leaving}  # a camera that was removed and added again waits for itself
+        yield from [self.robot] if self.robot else []
+        yield from (child for name, child in self.cameras.items() if name not in leaving)
+        yield from [self.servicer] if self._robot_is_known() else []
 
     def stop_order(self) -> list[list[Child]]:
         """The children in the order of the stop, together those that stop together."""
         robot = [self.robot] if self.robot else []
         return [[self.servicer], [*self.cameras.values(), *self._leaving], robot]
+
+    def kill(self) -> None:
+        """SIGKILL whatever still runs."""
+        for child in self:
+            child.kill(time.monotonic_ns())
 
     def of_pid(self, pid: int) -> Child | None:
         """Return the child that runs as this process."""
@@ -82,18 +88,17 @@ class Crew:
         """Tell the servicer where the simulated robot is, each time that one has become ready."""
         if not self.robot or not self.robot.process:
             return
-        record = self.robot.record(now_ns)
-        if record.state != "running" or record.pid == self._robot_pid:
+        if self.robot.state != "running" or self.robot.process.pid == self._robot_pid:
             return
-        came_back, self._robot_pid = self._robot_pid is not None, record.pid
-        self._robot_port = int(record.facts.get("port", self._robot_port))
+        came_back, self._robot_pid = self._robot_pid is not None, self.robot.process.pid
+        self._robot_port = int(self.robot.record(now_ns).facts.get("port", self._robot_port))
         self.robot.configuration = self._robot_line()
-        self.robot.add_facts(ca=str(self._ca_file))
+        self.robot.health.add_facts(ca=str(self._ca_file))
         self.servicer.configuration = self._servicer_line()
         if came_back:
             self.servicer.restart(now_ns)  # the robot's certificate is a new one
 
-    def clean_up_after(self, child: Child, pid: int, now_ns: int) -> None:
+    def clean_up_after(self, child: Child, pid: int) -> None:
         """Remove what a reaped capture worker left in /dev/shm: a ring without a frame, or one that is in the way."""
         if child.kind != "camera":
             return
@@ -102,7 +107,7 @@ class Crew:
         if child in self._leaving:
             self._leaving.remove(child)
             remove_name(ring)
-        elif child.record(now_ns).error_code == "shm_full":
+        elif child.health.error_code == "shm_full":
             remove_name(ring)
 
     def change(self, settings: Settings, now_ns: int) -> None:
@@ -160,6 +165,5 @@ class Crew:
 
     def _simulated_robot(self, robot: RobotSettings) -> RobotSettings:
         where = {"hostname": "127.0.0.1", "port": self._robot_port or ROBOT_PORT, "ca": self._ca_file}
-        if robot.guid or robot.payload_credentials_file:
-            return robot.model_copy(update=where)
-        return robot.model_copy(update={**where, "guid": SIMULATED_GUID, "secret": SecretStr("simulated")})
+        who = {"guid": SIMULATED_GUID, "secret": SecretStr("simulated"), "payload_credentials_file": None}
+        return robot.model_copy(update={**where, **who})

@@ -43,7 +43,10 @@ def cameras_named_after(devices: list[int | str]) -> dict[str, Any]:
     """Return a configuration table for devices, in their order, named after them. Raises ConfigurationError."""
     cameras: dict[str, Any] = {}
     for device in devices:
-        name = source_name(device)
+        try:
+            name = source_name(device)
+        except ValueError as error:
+            raise ConfigurationError(f"--device-name: {error}") from error
         if name in cameras:
             raise ConfigurationError(
                 f"--device-name: {device} and {cameras[name]['device']} would both be called {name}; "

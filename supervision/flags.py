@@ -61,6 +61,8 @@ def settings_from_flags(flags: argparse.Namespace, folder: Path) -> Settings:
     below = read_file(flags.config) if flags.config else {}
     above, cameras = _document(flags, folder)
     document = complete(merge(below, above))
+    if document.get("simulate") and (hostname := above.get("robot", {}).get("hostname")):
+        raise ConfigurationError(f"{FLAGS}: HOSTNAME {hostname} does not go together with a simulated robot")
     if cameras:
         extra = SIMULATED_CAMERAS if document.get("simulate") is True and not below.get("cameras") else {}
         document["cameras"] = {**extra, **cameras}
@@ -107,7 +109,9 @@ def _add_service_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_camera_flags(parser: argparse.ArgumentParser) -> None:
-    cameras = parser.add_argument_group("cameras (instead of those in the file; the other flags are for all of them)")
+    cameras = parser.add_argument_group(
+        "cameras (those of --device-name replace the file's; the other flags are for all but synthetic ones)"
+    )
     cameras.add_argument(
         "--device-name",
         nargs="+",
@@ -139,8 +143,6 @@ def _finite(text: str) -> float:
 
 def _document(flags: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     hostname, devices = split_devices(flags.hostname, flags.device_name, folder)
-    if hostname and flags.simulate:
-        raise ConfigurationError(f"{FLAGS}: HOSTNAME {hostname} and --simulate do not go together")
     robot = {
         "hostname": hostname,
         "port": flags.robot_port,
@@ -191,4 +193,4 @@ def _said(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def _absolute(text: str | None, folder: Path) -> str | None:
-    return None if text is None else str(folder / Path(text).expanduser())
+    return None if text is None else str(folder / text)

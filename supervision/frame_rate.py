@@ -17,7 +17,7 @@ class FrameRate:
 
     def add(self, now_ns: int, frames: int) -> None:
         """Take the count of a beat. Beats without a new frame say nothing about the rate."""
-        if self._beats and self._beats[-1][1] == frames:
+        if frames == (self._beats[-1][1] if self._beats else 0):
             return
         self._beats.append((now_ns, frames))
         while len(self._beats) > 2 and self._beats[0][0] < now_ns - WINDOW_NS:  # noqa: PLR2004 - two make a rate

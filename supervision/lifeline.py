@@ -16,6 +16,7 @@ A report is one JSON object on one line, of at most `REPORT_LINE_BYTES` (atomic 
 Only a process's own main loop may promise: a thread that still runs proves nothing about the loop.
 """
 
+import contextlib
 import ctypes
 import faulthandler
 import json
@@ -31,6 +32,7 @@ REPORT_LINE_BYTES = 4096
 MIN_BEAT_INTERVAL_S = 0.1  # at most ten beats a second, however fast the camera
 
 _PR_SET_PDEATHSIG = 1
+_ERROR_CHARACTERS = 600  # at most six bytes each: fits into a report whatever they are
 
 ErrorCode = Literal[
     "absent",  # there is no such device, file or host
@@ -92,11 +94,11 @@ class Lifeline:
     def promise(self, within_s: float, **facts: Any) -> None:
         """Say that the next promise comes within `within_s` seconds, with `facts` for the status board.
 
-        Sent at most every `MIN_BEAT_INTERVAL_S`, except when the promise is a longer one than the last: that one
-        must be known before the process blocks.
+        The same promise is sent at most every `MIN_BEAT_INTERVAL_S`; another one at once, because it must be known
+        before the process blocks. The supervisor adds more than that interval to every promise.
         """
         now_s = time.monotonic()
-        if within_s <= self._last_within_s and now_s - self._last_beat_s < MIN_BEAT_INTERVAL_S:
+        if within_s == self._last_within_s and now_s - self._last_beat_s < MIN_BEAT_INTERVAL_S:
             return
         self._last_beat_s, self._last_within_s = now_s, within_s
         self._send({"report": "beat", "within_ms": round(within_s * 1000), **facts})
@@ -106,11 +108,17 @@ class Lifeline:
         self._send({"report": "ready", **facts})
 
     def error(self, code: ErrorCode, text: str) -> None:
-        """Report what is wrong, in one sentence for the person who can act."""
-        self._send({"report": "error", "code": code, "text": text[:1000]})
+        """Report what is wrong, in one sentence for the person who can act.
+
+        It stands until the process has delivered frames for two seconds without saying it again: a process that
+        works on in spite of it repeats it, once a second is enough. Only a change is logged.
+        """
+        # Bytes that are no text (from a file's name) must not keep the sentence from being read.
+        text = text[:_ERROR_CHARACTERS].encode("utf-8", "replace").decode()
+        self._send({"report": "error", "code": code, "text": text})
 
     def _send(self, report: dict[str, Any]) -> None:
-        line = json.dumps(report, separators=(",", ":")).encode() + b"\n"
+        line = json.dumps(report, separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
         if len(line) > REPORT_LINE_BYTES:
             raise ValueError(f"a report of {len(line)} bytes is longer than {REPORT_LINE_BYTES}")
         try:
@@ -147,5 +155,6 @@ class Lifeline:
 
     def _end_as_orphan(self) -> NoReturn:
         # Not sys.exit: nothing that is still running in this process may delay its end.
-        sys.stderr.write("the supervisor is gone: ending\n")
+        with contextlib.suppress(OSError):  # its end of the log pipe is gone too
+            sys.stderr.write("the supervisor is gone: ending\n")
         os._exit(exit_codes.ORPHANED)

@@ -4,6 +4,7 @@ One thread, one loop, and no call in it that waits for a child.
 """
 
 import contextlib
+import dataclasses
 import logging
 import os
 import select
@@ -30,6 +31,8 @@ from supervision.timing import Timing
 LONGEST_TURN_NS = 250_000_000  # the board is written, and the service manager told, at least this often
 PUBLISH_INTERVAL_NS = 100_000_000  # … and the board at most this often
 _OWN_PAUSE_NS = 1_000_000_000  # a turn that took longer: we were stopped, or the machine was
+
+_OVER = ("finished", "refused", "unkillable")
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +87,9 @@ class Supervisor:
         if self._settings.simulate and not ca_file:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{self._settings.instance}-"))
             ca_file = Path(folder) / "ca.pem"
-        return Crew(self._settings, ca_file or Path(), self._modules, self._timing)
+        crew = Crew(self._settings, ca_file or Path(), self._modules, self._timing)
+        stack.callback(crew.kill)  # whatever ends the loop, an exception of ours too
+        return crew
 
     def _loop(self, crew: Crew, board: BoardWriter) -> None:
         started_ns = last_turn_ns = time.monotonic_ns()
@@ -140,7 +145,7 @@ class Supervisor:
                 child.end(death, now_ns)
             reap(death)
             if child:
-                crew.clean_up_after(child, death.pid, now_ns)
+                crew.clean_up_after(child, death.pid)
 
     def _obey_signals(self, crew: Crew, now_ns: int) -> None:
         for number in self._signals.take():
@@ -172,10 +177,10 @@ class Supervisor:
             self._stop_next(now_ns)
         elif end_ns is not None and now_ns >= end_ns:
             self._stop(crew, now_ns, "the time is over")
-        elif crew.servicer.record(now_ns).state == "refused":
+        elif crew.servicer.state == "refused":
             self._exit_code = exit_codes.BAD_CONFIGURATION
             self._stop(crew, now_ns, "the servicer refuses its configuration: stopping")
-        elif crew.cameras and all(child.record(now_ns).state == "finished" for child in crew.cameras.values()):
+        elif crew.cameras and all(child.state == "finished" for child in crew.cameras.values()):
             self._stop(crew, now_ns, "every camera has finished: stopping")
 
     def _stop(self, crew: Crew, now_ns: int, why: str) -> None:
@@ -189,7 +194,7 @@ class Supervisor:
 
     def _stop_next(self, now_ns: int) -> None:
         # What cannot be killed may keep its group waiting, never the others.
-        while self._stopping and all(child.ended or child.is_unkillable for child in self._stopping[0]):
+        while self._stopping and all(child.state in _OVER for child in self._stopping[0]):
             self._stopping.pop(0)
             for child in self._stopping[0] if self._stopping else ():
                 child.stop(now_ns)
@@ -213,11 +218,18 @@ class Supervisor:
             supervisor_pid=os.getpid(),
             updated_ns=now_ns,
             children=crew.records(now_ns),
-            robot_clock_offset_ns=crew.servicer.robot_clock_offset_ns,
+            robot_clock_offset_ns=crew.servicer.health.robot_clock_offset_ns,
         )
-        board.publish(self._published)
+        self._write_board(board, self._published)
         self._show(self._published)
         self._tell_service_manager(crew, self._published)
+
+    def _write_board(self, board: BoardWriter, status: Status) -> None:
+        try:
+            board.publish(status)
+        except ValueError:  # larger than the board: only facts have no bound of their own
+            children = tuple(dataclasses.replace(child, facts={}) for child in status.children)
+            board.publish(dataclasses.replace(status, children=children))
 
     def _tell_service_manager(self, crew: Crew, status: Status) -> None:
         tell_service_manager("WATCHDOG=1")

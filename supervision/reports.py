@@ -1,14 +1,17 @@
 """The lines that children send up their report pipe, checked before they are believed.
 
-The other end is `supervision.lifeline`. A line that is too long, no JSON, or no report we know is counted and dropped:
-a child that has gone mad must not take the supervisor with it.
+The other end is `supervision.lifeline`. A line that is too long, no JSON, or no report we know is dropped, and the
+first of them logged: a child that has gone mad must not take the supervisor with it.
 """
 
+import logging
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from supervision.lifeline import REPORT_LINE_BYTES, ErrorCode
+
+_log = logging.getLogger(__name__)
 
 _Count = Annotated[int, Field(ge=0)]
 
@@ -55,23 +58,29 @@ _PARSER: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator
 
 
 class ReportStream:
-    """Cuts what arrives on one pipe into reports."""
+    """Cuts what arrives on the pipe of one process into reports. `name` is the child's, for the log."""
 
-    def __init__(self) -> None:
-        self.rejected = 0
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._unfinished = b""
+        self._rejected = False
 
     def feed(self, chunk: bytes) -> list[Report]:
         """Return the reports that `chunk` completes, in order."""
         *lines, self._unfinished = (self._unfinished + chunk).split(b"\n")
         if len(self._unfinished) > REPORT_LINE_BYTES:
+            self._reject(self._unfinished)
             self._unfinished = b""
-            self.rejected += 1
         return [report for line in lines if (report := self._parse(line)) is not None]
 
     def _parse(self, line: bytes) -> Report | None:
         try:
             return _PARSER.validate_json(line)
         except ValidationError:
-            self.rejected += 1
+            self._reject(line)
             return None
+
+    def _reject(self, line: bytes) -> None:
+        if not self._rejected:
+            _log.warning("%s: sends lines that are no reports, such as %.100r", self._name, line)
+        self._rejected = True

@@ -6,6 +6,7 @@ in a file on a robot is a sentence at the start instead of a default that nobody
 
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_serializer, model_validator
 
@@ -14,6 +15,8 @@ Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
+_SCRIPT_LINE = r"^\d+(\.\d+)?: *[a-z_]+( +\S+)?$"
+_TEXT = r"^[^\x00]+$"
 ROBOT_PORT = 443
 PAYLOAD_ROBOT = "192.168.50.3"
 PAYLOAD_CREDENTIALS = Path("/opt/payload_credentials/payload_guid_and_secret")
@@ -29,12 +32,12 @@ class _Settings(BaseModel):
 class SyntheticSettings(_Settings):
     """The test pattern camera: what it delivers, and what it does wrong on purpose.
 
-    `script` is a list of `"<seconds after open>: <misbehaviour>"`, each misbehaviour one of `hang`, `crash`,
-    `segfault`, `slow`, `wrong_size`, `freeze`, `garbage`, `unplug` (see capture_worker/synthetic_camera.py).
+    `script` is a list of `"<seconds after open>: <misbehaviour> [argument]"`, each misbehaviour one of `hang`, `crash`,
+    `exit`, `segfault`, `slow`, `wrong_size`, `freeze`, `garbage`, `unplug` (see capture_worker/misbehaviour.py).
     """
 
     encoding: Literal["bgr8", "bgra8", "mono8", "mono16", "depth16", "jpeg"] = "bgr8"
-    script: tuple[str, ...] = ()
+    script: tuple[Annotated[str, Field(pattern=_SCRIPT_LINE)], ...] = ()
 
 
 class CameraSettings(_Settings):
@@ -46,7 +49,7 @@ class CameraSettings(_Settings):
     """
 
     driver: Literal["opencv", "synthetic"] = "opencv"
-    device: int | str | None = None
+    device: Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=_TEXT)] | None = None
     codec: Annotated[str, Field(min_length=4, max_length=4)] | None = None
     width: Annotated[int, Field(ge=16, le=16384)] | None = None
     height: Annotated[int, Field(ge=16, le=16384)] | None = None
@@ -65,6 +68,8 @@ class CameraSettings(_Settings):
             raise ValueError("needs a device: an index, a /dev path, a video file or a URL")
         if self.driver == "synthetic" and self.device is not None:
             raise ValueError("a synthetic camera has no device")
+        if isinstance(self.device, str) and "://" in self.device:
+            urlsplit(self.device)  # raises ValueError for what is no URL
         if (self.width is None) != (self.height is None):
             raise ValueError("width and height go together")
         return self

@@ -3,6 +3,7 @@
 import json
 import sys
 
+from shm.records import Kind
 from supervision.cli import log_to_stderr
 from supervision.loop import Supervisor
 from supervision.settings import Settings
@@ -16,7 +17,7 @@ def main() -> int:
     request = json.loads(sys.argv[1])
     log_to_stderr(verbose=True)
     settings = Settings.model_validate_json(json.dumps(request["settings"]))
-    modules = {"camera": MODULE, "servicer": MODULE, "simulated_robot": MODULE}
+    modules: dict[Kind, str] = {"camera": MODULE, "servicer": MODULE, "simulated_robot": MODULE}
     timing = Timing(**request.get("timing", {}))
     return Supervisor(settings, duration_s=request.get("duration_s"), modules=modules, timing=timing).run()
 
