@@ -6,14 +6,17 @@ import secrets
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from shm import layout, names, protocol, segment
 from shm.fence import Fence
 from shm.frame import DEFAULT_PARAMS_ID, Encoding, describes_a_frame
 
 if TYPE_CHECKING:
+    import numpy as np
     from typing_extensions import Buffer
+
+    Payload = Buffer | np.ndarray[Any, Any]  # before Python 3.12, numpy does not say that an array is a buffer
 
 _MAX_NUMBER = 1 << 53  # exact in JSON, and far below where a sequence counter would overflow
 
@@ -49,6 +52,7 @@ class RingWriter:
         header = layout.pack_header(self._layout, epoch, self._name[1:], self._descriptor)
         fence = Fence(self._instance)
         self._memory = segment.create_aside(self._name, header, self._layout.total_bytes, fence)
+        self._named, self._next_number = False, None
         return self
 
     def __exit__(
@@ -65,7 +69,7 @@ class RingWriter:
 
     def publish(
         self,
-        payload: "Buffer",
+        payload: "Payload",
         *,
         captured_ns: int,
         rows: int,
@@ -129,8 +133,8 @@ def _last_number(old: segment.Attached) -> int:
     return number if confirmed else 0
 
 
-def _bytes_of(payload: "Buffer") -> memoryview:
+def _bytes_of(payload: "Payload") -> memoryview:
     try:
-        return memoryview(payload).cast("B")
+        return memoryview(cast("Buffer", payload)).cast("B")
     except TypeError as error:  # not contiguous, or empty
         raise ValueError(f"a payload that is no row of bytes: {error}") from error
