@@ -15,10 +15,12 @@ def opencv_environment(settings: CameraSettings) -> dict[str, str]:
 
     A stream's damaged frames are no errors to an operator, and a failed opening is reported in our own words.
     """
-    return {
+    variables = {
         "OPENCV_LOG_LEVEL": "FATAL",
         "OPENCV_FFMPEG_LOGLEVEL": "8",  # AV_LOG_FATAL
         "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": str(read_limit_s(settings)),
-        # This replaces OpenCV's own default, which is the first of these.
-        "OPENCV_FFMPEG_CAPTURE_OPTIONS": "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay|threads;1",
     }
+    if "://" in str(settings.device):
+        # This replaces OpenCV's own default, which is the first of these. A file would lose frames by it.
+        variables["OPENCV_FFMPEG_CAPTURE_OPTIONS"] = "rtsp_transport;tcp|fflags;nobuffer|flags;low_delay|threads;1"
+    return variables

@@ -37,6 +37,7 @@ class VideoFileCamera:
         self._settings = settings
         self._source = source_of(str(settings.device))
         self._video = cv2.VideoCapture()
+        self._fps = _DEFAULT_FPS
         self._period_ns = 0
         self._due_ns = 0
         self._ahead: Any = None
@@ -50,7 +51,8 @@ class VideoFileCamera:
         if not 0 < declared <= _MAX_FPS and self._settings.fps is None:
             _log.warning("%s does not say its rate: played at %g frames/s", self._source.shown, _DEFAULT_FPS)
             declared = _DEFAULT_FPS
-        self._period_ns = round(1e9 / (self._settings.fps or declared))
+        self._fps = self._settings.fps or declared
+        self._period_ns = round(1e9 / self._fps)
         self._due_ns = time.monotonic_ns()
         return self
 
@@ -62,7 +64,7 @@ class VideoFileCamera:
 
     def describe(self) -> Description:
         """Say at which rate the file is played."""
-        return Description("opencv", 1e9 / self._period_ns)
+        return Description("opencv", self._fps)
 
     def capture(self) -> CapturedFrame | None:
         """Return the next frame when it is due; its capture time is when it was due."""

@@ -77,6 +77,8 @@ class CaptureWorker:
         try:
             frame = camera.capture()
         except (ReadFailedError, CorruptFrameError) as error:
+            if self._lifeline.stopping:
+                return  # SIGTERM interrupts some drivers' waiting: that is no failure
             publisher.count_error()
             self._tolerate(error, publisher.errors, camera.capture_limit_s)
             return
