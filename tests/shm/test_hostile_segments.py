@@ -1,0 +1,271 @@
+"""No content, size or owner of a segment ends a reader, and every refusal is a sentence."""
+
+import contextlib
+import errno
+import gc
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shm import Encoding, ForeignSegmentError, Frame, Loss, RingReader, RingWriter, ShmFullError, layout, names, segment
+from tests.shm.stamped import publish
+
+RING = layout.RingLayout(4, 4096)
+OTHER_UID = 65534
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+
+# A reader that is attached, and one that comes later, when the segment has been cut to each of the sizes.
+_READ_TRUNCATED = """
+import os, sys
+from shm import Frame, RingReader, RingWriter, names
+from tests.shm.stamped import publish
+instance = sys.argv[1]
+path = names.path_of(names.segment_name(instance, "front"))
+for size in map(int, sys.argv[2:]):
+    with RingWriter(instance, "front", payload_capacity_bytes=4096, descriptor={}, slots=4) as ring:
+        number = publish(ring, 1, 4096)
+    attached = RingReader(instance, "front")
+    assert attached.latest().frame_number == number
+    os.truncate(path, size)
+    for reader in (attached, RingReader(instance, "front")):
+        assert reader.latest() is None, size
+        assert not isinstance(reader.use(lambda frame: bytes(frame.data)), bytes), size
+        assert reader.descriptor() is None, size
+        assert "is no ring" in reader.problem, reader.problem
+    os.truncate(path, 1 << 20)  # longer again, with zeros in the place of what was cut off
+    for reader in (attached, RingReader(instance, "front")):
+        reader.latest()
+"""
+
+
+def writer(instance: str, capacity_bytes: int = 4096) -> RingWriter:
+    """A writer of the camera "front" with 4 slots."""
+    return RingWriter(instance, "front", payload_capacity_bytes=capacity_bytes, descriptor={}, slots=4)
+
+
+@contextlib.contextmanager
+def another_user() -> Iterator[None]:
+    """This process as a user without rights."""
+    os.seteuid(OTHER_UID)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_truncated_segments(instance: str) -> None:
+    """A segment that was cut at any interesting place is refused with a sentence; no signal ends the reader."""
+    edges = (0, 128, 4096, layout.HEADER_BYTES, layout.PUBLISH_OFFSET + 8, layout.SLOTS_OFFSET, RING.total_bytes - 4096)
+    sizes = sorted({max(0, edge + around) for edge in edges for around in (-1, 0, 1)} | {RING.total_bytes - 1})
+    done = subprocess.run(
+        [sys.executable, "-c", _READ_TRUNCATED, instance, *map(str, sizes)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def look_everywhere(reader: RingReader) -> None:
+    """Every way of reading ends in a consistent frame or a value that says why there is none."""
+    for found in (reader.latest(), reader.latest(b"x" * 16), reader.use(lambda frame: frame)):
+        assert found is None or isinstance(found, Loss | Frame)
+        if isinstance(found, Frame):
+            assert 1 <= found.rows <= 65535
+            assert 1 <= found.cols <= 65535
+            assert 1 <= len(found.data) <= RING.payload_capacity_bytes
+            assert found.age_s() > -1
+            assert found.encoding.compressed or found.pixels().shape[:2] == (found.rows, found.cols)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    writes=st.lists(
+        st.tuples(
+            st.one_of(
+                st.sampled_from([0, 16, 56, 128, layout.PUBLISH_OFFSET]),
+                st.integers(0, 3).flatmap(
+                    lambda slot: st.sampled_from([0, 64, 72, 80, 96, 136, 4096]).map(
+                        lambda at: RING.slot_offset(slot) + at
+                    )
+                ),
+                st.integers(0, RING.total_bytes - 1),
+            ),
+            st.binary(min_size=1, max_size=200),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_garbage_anywhere(instance: str, writes: list[tuple[int, bytes]]) -> None:
+    """Whatever is written wherever into a live segment, an attached and a new reader return consistent values."""
+    with writer(instance) as ring:
+        for stamp in range(6):
+            publish(ring, stamp, 4096)
+        attached = RingReader(instance, "front")
+        assert attached.latest() is not None
+        ring_bytes = ring._memory._bytes
+        for at, garbage in writes:
+            end = min(at + len(garbage), RING.total_bytes)
+            ring_bytes[at:end] = garbage[: end - at]
+        look_everywhere(attached)
+        look_everywhere(RingReader(instance, "front"))
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    number=st.integers(-1, 1) | st.just(1 << 40),
+    captured_ns=st.integers(0, (1 << 64) - 1),
+    rows=st.sampled_from([0, 1, 2, 64, 65535, 65536, (1 << 32) - 1]),
+    cols=st.sampled_from([0, 1, 2, 64, 65535, 65536, (1 << 32) - 1]),
+    stride=st.sampled_from([0, 1, 2, 3, 64, 4096, (1 << 32) - 1]),
+    encoding=st.sampled_from([0, *Encoding, 7, (1 << 32) - 1]),
+    length=st.sampled_from([0, 1, 64, 4096, 4097, 1 << 31, (1 << 64) - 1]),
+)
+def test_lying_metadata(
+    instance: str, number: int, captured_ns: int, rows: int, cols: int, stride: int, encoding: int, length: int
+) -> None:
+    """Metadata with a right checksum may lie in any field: what a reader believes is consistent."""
+    with writer(instance) as ring:
+        right = publish(ring, 3, 64)
+        lie = layout.Metadata(
+            right + number, captured_ns, rows, cols, stride, encoding, length, float("nan"), float("inf"), bytes(16)
+        )
+        ring._memory.write(ring._layout.slot_offset(right) + layout.METADATA_OFFSET, layout.pack_metadata(lie))
+        reader = RingReader(instance, "front")
+        look_everywhere(reader)
+        assert number == 0 or reader.use(lambda frame: frame) is Loss.CORRUPT
+
+
+def test_another_camera_under_this_name(instance: str) -> None:
+    """A ring that was moved to another camera's name is refused: no image under a wrong name."""
+    with writer(instance) as ring:
+        publish(ring, 1, 64)
+    os.rename(names.path_of(f"/{instance}.cam.front"), names.path_of(f"/{instance}.cam.rear"))
+    reader = RingReader(instance, "rear")
+    assert reader.latest() is None
+    assert reader.use(lambda frame: frame) is Loss.CORRUPT
+    assert f"says that it is '{instance}.cam.front'" in str(reader.problem)
+
+
+@pytest.mark.parametrize("kind", ["fifo", "directory", "symlink", "dangling"])
+def test_what_is_no_segment(instance: str, kind: str) -> None:
+    """A FIFO, a directory or a link in the place of a ring neither blocks a reader nor lets a writer through."""
+    path = names.path_of(f"/{instance}.cam.front")
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        path.symlink_to(sys.executable if kind == "symlink" else "nowhere")
+    try:
+        reader = RingReader(instance, "front")
+        assert reader.latest() is None
+        assert reader.problem == f"{path} is no shared-memory segment: remove it"
+        with pytest.raises(ForeignSegmentError, match="remove it"), writer(instance):
+            pass
+        assert names.names_of(instance) == [f"/{instance}.cam.front"]
+    finally:
+        if kind == "directory":
+            path.rmdir()
+
+
+@as_root
+def test_a_foreign_segment(instance: str) -> None:
+    """A name that another user holds is refused to readers and writers, with the way out."""
+    with writer(instance) as ring:
+        publish(ring, 1, 64)
+    os.chown(names.path_of(f"/{instance}.cam.front"), OTHER_UID, -1)
+    reader = RingReader(instance, "front")
+    assert reader.latest() is None
+    assert "another user" in str(reader.problem)
+    with pytest.raises(ForeignSegmentError, match="--instance"), writer(instance):
+        pass
+    assert names.names_of(instance) == [f"/{instance}.cam.front"]
+
+
+@as_root
+def test_a_name_that_another_user_takes_meanwhile(instance: str) -> None:
+    """If the name became another user's while a ring was built, its first frame is refused, and nothing is left."""
+    path = names.path_of(f"/{instance}.cam.front")
+    with another_user(), writer(instance) as ring:
+        os.seteuid(0)
+        path.write_bytes(b"of root")
+        os.seteuid(OTHER_UID)
+        with pytest.raises(ForeignSegmentError, match="another user"):
+            publish(ring, 2, 64)
+    assert names.names_of(instance) == [f"/{instance}.cam.front"]
+    assert path.read_bytes() == b"of root"
+
+
+@as_root
+def test_a_name_that_another_user_takes_last(instance: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even in the moment before the name is taken, it is the kernel that refuses to take another user's."""
+    path = names.path_of(f"/{instance}.cam.front")
+    with another_user(), writer(instance) as ring:
+        os.seteuid(0)
+        path.write_bytes(b"of root")
+        os.seteuid(OTHER_UID)
+        monkeypatch.setattr(segment, "_is_ours", lambda _: False)
+        monkeypatch.setattr(segment, "attach", lambda *_: None)
+        with pytest.raises(ForeignSegmentError, match="another user"):
+            publish(ring, 2, 64)
+    assert path.read_bytes() == b"of root"
+
+
+def test_no_room(instance: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full /dev/shm is a sentence which names shm_size; nothing half made is left, and the old ring stays."""
+    with writer(instance) as ring:
+        publish(ring, 1, 64)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(ShmFullError, match=r"0\.1 MB of .*cam\.front .*shm_size"), writer(instance, 8192):
+        pass
+    assert names.names_of(instance) == [f"/{instance}.cam.front"]
+    assert RingReader(instance, "front").latest() is not None
+
+
+def test_a_real_limit(instance: str) -> None:
+    """What the kernel itself refuses to allocate is reported in the same way."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    try:
+        with pytest.raises(ShmFullError, match="shm_size"), writer(instance, 1 << 20):
+            pass
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert names.names_of(instance) == []
+
+
+def test_a_descriptor_that_is_too_large(instance: str) -> None:
+    """A descriptor without room in the header is refused before there is a segment."""
+    ring = RingWriter(instance, "front", payload_capacity_bytes=64, descriptor={"a": "x" * layout.HEADER_BYTES})
+    with pytest.raises(layout.LayoutError, match="descriptor"), ring:
+        pass
+    assert names.names_of(instance) == []
+
+
+def test_no_descriptor_left(instance: str) -> None:
+    """A process that may open nothing more gets no frame and a sentence, and reads again when it may."""
+    with writer(instance) as ring:
+        publish(ring, 1, 64)
+    reader = RingReader(instance, "front")
+    gc.collect()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        assert reader.latest() is None
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert "open" in str(reader.problem)
+    assert reader.latest() is not None
+    assert reader.problem is None

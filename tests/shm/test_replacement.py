@@ -1,0 +1,216 @@
+"""Taking, losing and inheriting a name: restarts, crashes and changes of size are one mechanism."""
+
+import os
+import threading
+import time
+from typing import cast
+
+import pytest
+
+from shm import Encoding, Frame, RingReader, RingWriter, layout, names, segment
+from tests.shm.recording import DyingMemory, WriterDiedError
+from tests.shm.stamped import publish, stamp_of, wait_until
+
+ACCESSES_OF_A_FRAME = 7  # odd, two halves of metadata, two of payload, even, publish
+
+
+def writer(instance: str, capacity_bytes: int = 4096, slots: int = 4) -> RingWriter:
+    """A writer of the camera "front"."""
+    return RingWriter(instance, "front", payload_capacity_bytes=capacity_bytes, descriptor={}, slots=slots)
+
+
+def newest(reader: RingReader) -> Frame:
+    """The newest frame, which has to be there."""
+    frame = reader.latest()
+    assert frame is not None
+    return frame
+
+
+def open_descriptors() -> int:
+    """How many descriptors this process has."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_nothing_is_seen_before_the_first_frame(instance: str) -> None:
+    """A ring without a frame has no name, and one that never gets a frame leaves none."""
+    reader = RingReader(instance, "front")
+    assert reader.latest() is None
+    with writer(instance):
+        assert reader.latest() is None
+        assert reader.problem is None
+    assert names.names_of(instance) == []
+
+
+def test_a_new_ring_of_another_size_is_found(instance: str) -> None:
+    """A reader that holds the old ring goes over to the new one, of whatever size, and numbers go on."""
+    reader = RingReader(instance, "front")
+    last = None
+    for stamp, (capacity_bytes, slots) in enumerate([(64, 4), (65528, 4), (8, 64), (4096, 6)]):
+        with writer(instance, capacity_bytes, slots) as ring:
+            assert last is None or newest(reader).frame_number == last.frame_number
+            publish(ring, stamp, capacity_bytes)
+        frame = newest(reader)
+        assert (stamp_of(frame).stamp, len(frame.data)) == (stamp, capacity_bytes)
+        assert last is None or (frame.frame_number > last.frame_number and frame.epoch != last.epoch)
+        last = frame
+    assert names.names_of(instance) == [f"/{instance}.cam.front"]
+
+
+@pytest.mark.parametrize("accesses", range(ACCESSES_OF_A_FRAME + 1))
+def test_a_writer_that_dies_in_a_frame(instance: str, accesses: int) -> None:
+    """Wherever a writer dies, readers keep its last complete frame, and the next writer goes on from there."""
+    reader = RingReader(instance, "front")
+    with writer(instance) as ring:
+        for stamp in range(1, 7):
+            number = publish(ring, stamp, 4096)
+        ring._memory = cast(segment.Mapping, DyingMemory(ring._memory, accesses))
+        if accesses < ACCESSES_OF_A_FRAME:
+            with pytest.raises(WriterDiedError):
+                publish(ring, 7, 4096)
+        else:
+            publish(ring, 7, 4096)
+    complete = int(accesses == ACCESSES_OF_A_FRAME)
+    for each in (reader, RingReader(instance, "front")):
+        assert newest(each).frame_number == number + complete
+        assert stamp_of(newest(each)).stamp == 6 + complete
+    with writer(instance) as ring:
+        assert publish(ring, 8, 64) > number + complete
+    assert stamp_of(newest(reader)).stamp == 8
+
+
+@pytest.mark.parametrize("accesses", range(ACCESSES_OF_A_FRAME))
+def test_a_writer_that_dies_in_its_first_frame(instance: str, accesses: int) -> None:
+    """A ring that did not live to its first frame is never seen; it leaves a name that sweeping finds."""
+    with writer(instance) as ring:
+        ring._memory = cast(segment.Mapping, DyingMemory(ring._memory, accesses))
+        with pytest.raises(WriterDiedError):
+            publish(ring, 1, 64)
+        assert names.names_of(instance) == [f"/{instance}.cam.front.new.{os.getpid()}"]
+        assert RingReader(instance, "front").latest() is None
+
+
+def test_a_dead_process_with_our_pid_is_no_obstacle(instance: str) -> None:
+    """What a process with the same pid left half made is thrown away."""
+    left = names.path_of(names.aside_name(names.segment_name(instance, "front"), os.getpid()))
+    left.write_bytes(b"half made")
+    with writer(instance) as ring:
+        publish(ring, 1, 64)
+    assert not left.exists()
+    assert stamp_of(newest(RingReader(instance, "front"))).stamp == 1
+
+
+def test_a_removed_ring_is_kept_while_it_is_fresh(instance: str) -> None:
+    """A reader keeps a ring without a name, and goes over when the name is taken again."""
+    reader = RingReader(instance, "front")
+    with writer(instance) as ring:
+        publish(ring, 1, 64)
+        newest(reader)
+        names.remove(f"/{instance}.cam.front")
+        assert stamp_of(newest(reader)).stamp == 1
+        publish(ring, 2, 64)
+        assert stamp_of(newest(reader)).stamp == 2
+        assert RingReader(instance, "front").latest() is None
+    with writer(instance) as ring:
+        publish(ring, 3, 64)
+        assert stamp_of(newest(reader)).stamp == 3
+
+
+def test_a_removed_ring_is_let_go_when_it_is_old(instance: str) -> None:
+    """A ring without a name whose last frame is old is unmapped: its memory belongs to others."""
+    reader, before = RingReader(instance, "front"), open_descriptors()
+    with writer(instance) as ring:
+        old_ns = time.monotonic_ns() - 6_000_000_000
+        ring.publish(b"x", captured_ns=old_ns, rows=1, cols=1, row_stride_bytes=1, encoding=Encoding.MONO8)
+    del ring
+    assert newest(reader).age_s() > 5
+    names.remove(f"/{instance}.cam.front")
+    assert reader.latest() is None
+    assert open_descriptors() == before
+
+
+def test_numbers_are_milliseconds_of_the_clock(instance: str) -> None:
+    """The first number under a fresh name is CLOCK_MONOTONIC in ms, so that it exceeds those of a lost ring."""
+    before = time.monotonic_ns() // 1_000_000
+    with writer(instance) as ring:
+        first = publish(ring, 1, 64)
+        assert before <= first <= time.monotonic_ns() // 1_000_000
+        assert publish(ring, 1, 64) == first + 1
+
+
+@pytest.mark.parametrize("ahead", [1, 1_000_000_000])
+def test_numbers_go_on_from_a_ring_that_is_ahead(instance: str, ahead: int) -> None:
+    """However far a fast writer was ahead of the clock, its successor's numbers are higher still."""
+    with writer(instance) as ring:
+        number = publish(ring, 1, 64)
+        ring._next_number = number + ahead
+        last = publish(ring, 2, 64)
+    with writer(instance) as ring:
+        assert publish(ring, 3, 64) == last + 1
+
+
+@pytest.mark.parametrize("number", [0, 5, 1 << 40, (1 << 63) - 2, (1 << 64) - 1])
+def test_a_garbage_number_is_not_gone_on_from(instance: str, number: int) -> None:
+    """A published number that no frame confirms does not count, nor can it stop the next writer."""
+    with writer(instance) as ring:
+        publish(ring, 1, 64)
+        ring._memory.store(layout.PUBLISH_OFFSET, number)
+    before = time.monotonic_ns() // 1_000_000
+    with writer(instance) as ring:
+        assert before <= publish(ring, 2, 64) <= time.monotonic_ns() // 1_000_000
+
+
+def test_an_absurd_number_is_not_gone_on_from(instance: str) -> None:
+    """A number near the end of the counters does not count even if a frame confirms it."""
+    with writer(instance) as ring:
+        ring._next_number = (1 << 63) - 8
+        publish(ring, 1, 64)
+    with writer(instance) as ring:
+        assert publish(ring, 2, 64) < 1 << 53
+
+
+def test_the_number_is_chosen_when_the_name_is_taken(instance: str) -> None:
+    """A writer that waits for its first frame does not fall behind one that still counts on meanwhile."""
+    with writer(instance) as old:
+        old._next_number = time.monotonic_ns() // 1_000_000 + 1_000_000
+        publish(old, 1, 64)
+        path = names.path_of(f"/{instance}.cam.front.new.{os.getpid()}")
+        with writer(instance) as new:
+            assert path.exists()
+            last = publish(old, 2, 64)
+            assert publish(new, 3, 64) > last
+
+
+def test_many_threads_follow_replacements(instance: str) -> None:
+    """Eight threads of one reader during 200 replacements: whole frames, no number goes back, no descriptor is left."""
+    reader, before, done = RingReader(instance, "front"), open_descriptors(), threading.Event()
+    with writer(instance) as ring:
+        publish(ring, 0, 64)
+    wrong: list[BaseException] = []
+    looks = [0] * 8
+
+    def follow(thread: int) -> None:
+        last = 0
+        try:
+            while not done.is_set():
+                frame = reader.latest()
+                if frame is not None:
+                    stamp_of(frame)
+                    assert frame.frame_number >= last
+                    last, looks[thread] = frame.frame_number, looks[thread] + 1
+        except BaseException as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=follow, args=(thread,)) for thread in range(8)]
+    for thread in threads:
+        thread.start()
+    for stamp in range(1, 201):
+        with writer(instance, 64 * (1 + stamp % 50)) as ring:
+            publish(ring, stamp, 64 * (1 + stamp % 50))
+    wait_until(lambda: bool(wrong) or min(looks) > 10, "ten frames for every thread")
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert stamp_of(newest(reader)).stamp == 200
+    del ring
+    assert open_descriptors() <= before + 2  # of the ring that is attached now
