@@ -1,0 +1,48 @@
+# Every target does its own set-up. PYTHON chooses the interpreter, each has an environment of its own:
+#   make demo [DURATION=10] [CAMERAS="0 clip.mp4"]     make test [PYTHON=python3.13]     make check
+
+PYTHON ?= python3
+ENV := .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+BIN := $(ENV)/bin
+SHELL := /bin/bash
+
+.PHONY: demo test test-v4l2 check format clean
+
+demo: $(ENV)/.demo
+	$(BIN)/python supervisor.py --simulate $(if $(DURATION),--duration $(DURATION)) $(if $(CAMERAS),--device-name $(CAMERAS))
+
+# Coverage counts the child processes too: each writes a file of its own, and `combine` adds them up.
+test: $(ENV)/.test
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest $(PYTEST_FLAGS)
+	$(BIN)/coverage combine -q
+	$(BIN)/coverage report
+
+# Real V4L2 devices, in a small virtual machine with the kernel's vivid driver.
+test-v4l2: $(ENV)/.test
+	tools/vivid-vm build/v4l2 '$(abspath $(BIN))/python -m pytest -m v4l2 tests/v4l2' 900
+
+check: $(ENV)/.check
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(MAKE) test
+
+format: $(ENV)/.check
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf .venv-* build *.egg-info .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(ENV)/.demo $(ENV)/.test $(ENV)/.check: pyproject.toml
+	@test -x $(BIN)/python || { echo "creating the environment $(ENV)"; $(PYTHON) -m venv $(ENV); }
+	@echo "installing what pyproject.toml names (once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.$(EXTRAS_$(suffix $@))'
+	@$(BIN)/python -c 'import cv2' || { \
+	  echo "OpenCV needs libGL and glib:  sudo apt-get install -y libgl1 libglib2.0-0" >&2; exit 1; }
+	@touch $@
+
+EXTRAS_.demo :=
+EXTRAS_.test := [test]
+EXTRAS_.check := [test,check]

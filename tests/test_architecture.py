@@ -1,0 +1,92 @@
+"""The tree is the architecture diagram: who may import whom, asserted from the code's own imports."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PROJECT_FOLDER = Path(__file__).resolve().parents[1]
+OURS = ("capture_worker", "servicer", "shm", "simulated_robot", "supervision", "supervisor")
+LINE_TO_SUPERVISOR = {"supervision.exit_codes", "supervision.lifeline", "supervision.settings"}
+
+ALLOWED = {
+    "shm": set[str](),
+    "capture_worker": {"shm", *LINE_TO_SUPERVISOR},
+    "servicer": {"shm", *LINE_TO_SUPERVISOR},
+    "simulated_robot": LINE_TO_SUPERVISOR,
+    "supervision": {"shm"},
+    "supervisor": {"supervision"},
+}
+HEAVY = {"cv2", "grpc", "bosdyn", "numpy", "google"}
+FORBIDDEN_LIBRARIES = {
+    "shm": HEAVY - {"numpy"},  # numpy only inside Frame.pixels
+    "capture_worker": {"grpc", "bosdyn", "google", "posix_ipc"},
+    "servicer": {"posix_ipc"},
+    "simulated_robot": {"cv2", "numpy", "posix_ipc"},
+    "supervision": HEAVY | {"posix_ipc", "mmap", "multiprocessing"},
+    "supervisor": HEAVY | {"posix_ipc", "mmap", "multiprocessing"},
+}
+
+
+def modules_of(package: str) -> Iterator[Path]:
+    """The source files of a package, or of a single module."""
+    single = PROJECT_FOLDER / f"{package}.py"
+    yield from [single] if single.exists() else sorted((PROJECT_FOLDER / package).rglob("*.py"))
+
+
+def imports_of(path: Path) -> set[str]:
+    """Dotted names that a file imports, wherever in it: `from a import b` counts as a.b if that is a module."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            module = node.module or ""
+            submodules = {f"{module}.{alias.name}" for alias in node.names if is_module(f"{module}.{alias.name}")}
+            names.update(submodules or {module})
+    return names
+
+
+def is_module(name: str) -> bool:
+    """Whether a dotted name is a module of this project."""
+    return (PROJECT_FOLDER / name.replace(".", "/")).with_suffix(".py").exists()
+
+
+@pytest.mark.parametrize("package", OURS)
+def test_import_arrows(package: str) -> None:
+    """A package imports only those of ours that the architecture allows."""
+    for path in modules_of(package):
+        for name in imports_of(path):
+            top = name.partition(".")[0]
+            if top in OURS and top != package:
+                assert {name, top} & ALLOWED[package], f"{path.relative_to(PROJECT_FOLDER)} imports {name}"
+
+
+@pytest.mark.parametrize("package", OURS)
+def test_forbidden_libraries(package: str) -> None:
+    """No process loads a library that could take it down for another's work."""
+    for path in modules_of(package):
+        found = {name.partition(".")[0] for name in imports_of(path)} & FORBIDDEN_LIBRARIES[package]
+        assert not found, f"{path.relative_to(PROJECT_FOLDER)} imports {found}"
+
+
+def test_supervisor_stays_light() -> None:
+    """`import supervisor` and all that it pulls in loads nothing native but the standard library and pydantic."""
+    code = "import sys, supervisor, supervision.loop; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT_FOLDER, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not HEAVY & set(loaded)
+
+
+def test_pattern_needs_numpy_alone() -> None:
+    """Tests and tools may use the test picture without the worker's libraries."""
+    code = "import sys, capture_worker.pattern; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT_FOLDER, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not {"cv2", "shm", "pydantic"} & {name.partition(".")[0] for name in loaded}
