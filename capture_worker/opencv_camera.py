@@ -121,30 +121,34 @@ class OpenCVCamera:
         return bool(self._capture.open(self._source.address, cv2.CAP_FFMPEG, limits))
 
     def _apply_settings(self) -> None:
+        """Ask for what is configured, and say what the device made of it."""
         wanted = self._settings
         if wanted.codec is not None:
             self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*wanted.codec))
-        for name, prop, value in (
+        numbers = (
             ("width", cv2.CAP_PROP_FRAME_WIDTH, wanted.width),
             ("height", cv2.CAP_PROP_FRAME_HEIGHT, wanted.height),
             ("fps", cv2.CAP_PROP_FPS, wanted.fps),
-        ):
+        )
+        for _, prop, value in numbers:
             if value is not None:
                 self._capture.set(prop, value)
-                self._warn_if_refused(name, value, self._capture.get(prop))
-        codec = self._codec()
+        for name, prop, value in numbers:  # only now: OpenCV applies a size when it knows both sides
+            if value is not None and self._capture.get(prop) != value:
+                self._warn_of_refusal(f"{name} {value:g}", f"{self._capture.get(prop):g}")
         if wanted.codec is not None:
-            self._warn_if_refused("codec", wanted.codec, codec)
-        self._passthrough = codec in _COMPRESSED and wanted.codec is not None
-        if self._passthrough or (codec in _GREY and wanted.codec is not None):
+            self._choose_conversion(wanted.codec)
+
+    def _choose_conversion(self, wanted_codec: str) -> None:
+        codec = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin-1")
+        if codec != wanted_codec:
+            self._warn_of_refusal(f"codec {wanted_codec}", codec)
+        self._passthrough = codec in _COMPRESSED
+        if codec in _COMPRESSED + _GREY:
             self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
 
-    def _warn_if_refused(self, name: str, wanted: float | str, actual: float | str) -> None:
-        if wanted != actual:
-            _log.warning("%s: asked for %s %s, the device uses %s", self._source.shown, name, wanted, actual)
-
-    def _codec(self) -> str:
-        return int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin-1")
+    def _warn_of_refusal(self, wanted: str, actual: str) -> None:
+        _log.warning("%s: asked for %s, the device uses %s", self._source.shown, wanted, actual)
 
     def _negotiated_size(self) -> tuple[int, int]:
         return (

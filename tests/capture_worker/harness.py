@@ -24,7 +24,7 @@ DEADLINE_S = 20.0
 _T = TypeVar("_T")
 
 
-def wait_for(condition: Callable[[], _T], deadline_s: float = DEADLINE_S) -> _T:
+def wait_for(condition: Callable[[], _T | None], deadline_s: float = DEADLINE_S) -> _T:
     """Ask until the answer is true, and return it."""
     until_s = time.monotonic() + deadline_s
     while time.monotonic() < until_s:
@@ -111,6 +111,19 @@ class WorkerProcess:
             return next((report for report in self.read_reports() if wanted.items() <= report.items()), None)
 
         return wait_for(found)
+
+    def wait_beat(self, **at_least: int) -> dict[str, Any]:
+        """Wait for a beat whose facts reach these figures."""
+
+        def found() -> dict[str, Any] | None:
+            beats = (report for report in self.read_reports() if report["report"] == "beat")
+            return next((b for b in beats if all(b.get(key, -1) >= least for key, least in at_least.items())), None)
+
+        return wait_for(found)
+
+    def wait_count(self, count: int) -> None:
+        """Wait until there were so many reports."""
+        wait_for(lambda: len(self.read_reports()) >= count)
 
     def wait_end(self) -> tuple[int, str]:
         """Wait until it ends by itself: its exit code and its log."""

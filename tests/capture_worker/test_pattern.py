@@ -1,6 +1,7 @@
 """The test picture proves that it is whole, of which camera, and of the right colours."""
 
 import time
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from capture_worker.pattern import Encoding, PatternError
 ENCODINGS = st.sampled_from(["bgr8", "bgra8", "mono8", "mono16", "depth16"])
 SIDES = st.integers(16, 130)
 NUMBERS = st.integers(0, pattern.NUMBERS - 1)
+Check = Callable[..., int]
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz0123456789_-", min_size=1, max_size=32)
 
 
@@ -62,14 +64,14 @@ def test_one_wrong_byte_is_found(row: int, col: int, change: int) -> None:
 
 
 @pytest.mark.parametrize("check", [pattern.check, pattern.check_lossy])
-def test_another_cameras_picture_is_foreign(check) -> None:  # type: ignore[no-untyped-def] - two signatures
+def test_another_cameras_picture_is_foreign(check: Check) -> None:
     """A picture under the wrong name is refused."""
     with pytest.raises(PatternError, match="foreign"):
         check(pattern.paint("rear", 5, 480, 640), "front")
 
 
 @pytest.mark.parametrize("check", [pattern.check, pattern.check_lossy])
-def test_swapped_colours_are_found(check) -> None:  # type: ignore[no-untyped-def] - two signatures
+def test_swapped_colours_are_found(check: Check) -> None:
     """RGB that is called BGR is refused, and taken when it is called RGB."""
     picture = pattern.paint("front", 5, 480, 640)
     with pytest.raises(PatternError, match=r"swapped|colours"):
@@ -89,7 +91,8 @@ def test_a_lossy_copy_tells_its_number(quality: int, ratio: float, grey: bool, r
         )
         copy = cv2.cvtColor(copy, cv2.COLOR_BGR2GRAY) if grey else copy
         _, data = cv2.imencode(".jpg", copy, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        assert pattern.check_lossy(cv2.imdecode(data, cv2.IMREAD_UNCHANGED), "hand") == number
+        decoded = np.asarray(cv2.imdecode(data, cv2.IMREAD_UNCHANGED))
+        assert pattern.check_lossy(decoded, "hand") == number
 
 
 def test_a_torn_lossy_copy_is_found() -> None:
@@ -104,7 +107,7 @@ def test_a_torn_lossy_copy_is_found() -> None:
     "nonsense",
     [np.zeros((480, 640, 3), np.uint8), np.zeros((480, 640, 2), np.uint8), np.zeros((480, 640), np.float32)],
 )
-def test_nonsense_is_no_test_picture(nonsense: np.ndarray) -> None:  # type: ignore[type-arg] - of several types
+def test_nonsense_is_no_test_picture(nonsense: pattern.Picture) -> None:
     """Black, odd shapes and odd types are errors, not numbers."""
     with pytest.raises(PatternError):
         pattern.check(nonsense, "front")

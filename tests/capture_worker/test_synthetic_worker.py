@@ -31,7 +31,7 @@ def number_in(frame: Frame, camera: str = "front") -> int:
     if frame.encoding is not Encoding.JPEG:
         return pattern.check(frame.pixels(), camera)
     decoded = cv2.imdecode(np.frombuffer(frame.data, np.uint8), cv2.IMREAD_COLOR)
-    return pattern.check_lossy(decoded, camera)
+    return pattern.check_lossy(np.asarray(decoded), camera)
 
 
 @pytest.mark.parametrize("encoding", ["bgr8", "bgra8", "mono8", "mono16", "depth16", "jpeg"])
@@ -74,10 +74,8 @@ def test_a_low_rate_keeps_the_loop_turning() -> None:
     with WorkerProcess(synthetic(fps=0.7)) as worker:
         worker.wait_report("ready")
         times_s: list[float] = []
-        reports = len(worker.read_reports())
-        while len(times_s) < 4:
-            wait_for(lambda seen=reports: len(worker.read_reports()) > seen)
-            reports = len(worker.reports)
+        for count in range(len(worker.read_reports()) + 1, len(worker.reports) + 5):
+            worker.wait_count(count)
             times_s.append(time.monotonic())
     assert max(later - earlier for earlier, later in itertools.pairwise(times_s)) < 1.2
 
@@ -129,8 +127,8 @@ def test_after_a_stop_frames_are_skipped_and_not_late() -> None:
         worker.process.send_signal(signal.SIGSTOP)
         wait_for(lambda: before.age_s() > 0.7)
         worker.process.send_signal(signal.SIGCONT)
-        later = wait_for(lambda: next((f for f in worker.frames() if f.frame_number > before.frame_number + 1), None))
-        beat = wait_for(lambda: next((r for r in worker.read_reports() if r.get("drops", 0) >= 15), None))
+        later = next(frame for frame in worker.frames() if frame.frame_number > before.frame_number + 1)
+        beat = worker.wait_beat(drops=15)
     assert later.age_s() < 10
     assert beat["drops"] < 600
     assert number_in(later) > number_in(before)
@@ -193,7 +191,7 @@ def test_a_crash_is_explained_in_the_log() -> None:
 def test_a_little_garbage_is_counted_and_tolerated() -> None:
     """None, floats, nothing and a broken JPEG in a row are errors that nobody sees as frames."""
     with WorkerProcess(synthetic("0.2: garbage 5")) as worker:
-        beat = wait_for(lambda: next((r for r in worker.read_reports() if r.get("errors") == 5), None))
+        beat = worker.wait_beat(errors=5)
         later = next(f for f in worker.frames() if f.frame_number > beat["frame_number"])
         assert number_in(later) > 0
 
