@@ -56,7 +56,7 @@ class Child:
         self._log = ChildLog(name)
         self._reports = ReportStream(name)
         self._starts = 0
-        self._promised_ns = 0
+        self._promised_ns, self._promised_s = 0, 0.0
         self._deadline_ns = _NEVER_NS
         self._sigkill_sent = False
         self._stop_wanted = False
@@ -185,7 +185,7 @@ class Child:
             self._become("finished", now_ns)
         elif self._restart_wanted:
             self._become("waiting", now_ns, next_start_ns=now_ns)
-        elif death.returncode == exit_codes.FINISHED:
+        elif death.returncode == exit_codes.FINISHED and self.state in ("starting", "running"):
             _log.info("%s: finished", self.name)
             self._become("finished", now_ns)
         elif death.returncode == exit_codes.BAD_CONFIGURATION:
@@ -204,10 +204,10 @@ class Child:
         self._become("waiting", now_ns, next_start_ns=now_ns + _ns(delay_s), **changes)
 
     def _ask_for_stack(self, process: ChildProcess, now_ns: int) -> None:
-        silent_s, promised_s = (now_ns - self._promised_ns) / 1e9, (self._deadline_ns - self._promised_ns) / 1e9
+        silent_s = (now_ns - self._promised_ns) / 1e9
         self.health.report(
             "hung",
-            f"silent for {silent_s:.1f} s while {self.state}, after a promise of {promised_s:.1f} s "
+            f"silent for {silent_s:.1f} s while {self.state}, after a promise of {self._promised_s:.1f} s "
             f"(kernel state {process.kernel_state()})",
         )
         self._log.forget_tail()
@@ -227,7 +227,7 @@ class Child:
         match report:
             case Beat():
                 if self.state in ("starting", "running"):
-                    self._promise(now_ns, report.within_ms / 1000 + self._timing.slack_s)
+                    self._promise(now_ns, report.within_ms / 1000)
                 self.health.take_beat(report, now_ns)
             case Ready():
                 self.health.take_ready(report)
@@ -247,7 +247,8 @@ class Child:
         self._become("running", now_ns)
 
     def _promise(self, now_ns: int, within_s: float) -> None:
-        self._promised_ns, self._deadline_ns = now_ns, now_ns + _ns(within_s)
+        self._promised_ns, self._promised_s = now_ns, within_s
+        self._deadline_ns = now_ns + _ns(within_s + self._timing.slack_s)
 
     def _become(self, state: State, now_ns: int, **changes: Any) -> None:
         self._record = dataclasses.replace(self._record, state=state, since_ns=now_ns, **changes)

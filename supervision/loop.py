@@ -64,6 +64,7 @@ class Supervisor:
         self._stopping: list[list[Child]] | None = None
         self._stop_deadline_ns = 0
         self._published = Status("", 0, 0, ())
+        self._is_board_behind = False  # something may have changed since the last status was written
         self._said_ready = False
 
     def run(self) -> int:
@@ -116,7 +117,15 @@ class Supervisor:
             for fd in child.process.open_fds if child.process else ():
                 poll.register(fd, select.POLLIN)
         now_ns = time.monotonic_ns()
-        due_ns = min([now_ns + LONGEST_TURN_NS, end_ns or sys.maxsize, *(child.due_ns() for child in crew.startable())])
+        publish_ns = self._published.updated_ns + PUBLISH_INTERVAL_NS if self._is_board_behind else sys.maxsize
+        due_ns = min(
+            [
+                now_ns + LONGEST_TURN_NS,
+                publish_ns,
+                end_ns or sys.maxsize,
+                *(child.due_ns() for child in crew.startable()),
+            ]
+        )
         poll.poll(max(0, -(-(due_ns - now_ns) // 1_000_000)))
 
     def _excuse_own_pause(self, crew: Crew, turn_ns: int) -> None:
@@ -211,7 +220,8 @@ class Supervisor:
         return True
 
     def _publish_status(self, crew: Crew, board: BoardWriter, now_ns: int) -> None:
-        if now_ns - self._published.updated_ns < PUBLISH_INTERVAL_NS:
+        self._is_board_behind = now_ns - self._published.updated_ns < PUBLISH_INTERVAL_NS
+        if self._is_board_behind:
             return
         self._published = Status(
             instance=self._settings.instance,

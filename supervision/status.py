@@ -33,7 +33,9 @@ def status_command(arguments: Sequence[str]) -> int:
         output.write(_not_running(flags.instance, status, as_json=flags.json))
         return NOT_RUNNING
     if status is None:
-        output.write(f"instance {flags.instance}: starting, there is no status yet")
+        output.write(
+            _no_status(f"instance {flags.instance}: starting, no status yet", flags.instance, as_json=flags.json)
+        )
         return NOT_RUNNING
     now_ns = time.monotonic_ns()
     output.write(json.dumps(as_document(status, now_ns), indent=2) if flags.json else as_table(status, now_ns))
@@ -73,6 +75,10 @@ def _not_running(instance: str, status: Status | None, *, as_json: bool) -> str:
     text = f"instance {instance}: not running"
     if status:
         text += f" (its supervisor, pid {status.supervisor_pid}, died without cleaning up; the next start does that)"
+    return _no_status(text, instance, as_json=as_json)
+
+
+def _no_status(text: str, instance: str, *, as_json: bool) -> str:
     return json.dumps({"schema": SCHEMA, "instance": instance, "error": text}) if as_json else text
 
 

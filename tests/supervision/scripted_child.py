@@ -11,8 +11,10 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any, NoReturn
 
+from shm.board import BoardReader
 from supervision import exit_codes
 from supervision.lifeline import Lifeline
 
@@ -75,9 +77,20 @@ def do_absent(lifeline: Lifeline) -> int:
     return exit_codes.CAMERA_FAILED
 
 
+def do_no_room(lifeline: Lifeline) -> int:
+    """Find no room in /dev/shm."""
+    lifeline.error("shm_full", "shm_size is too small")
+    return exit_codes.SHM_FAILED
+
+
 def do_hang(lifeline: Lifeline) -> None:
     """Hang inside C, deaf to SIGTERM."""
     lifeline.promise(0.3)
+    hang_in_c(lifeline)
+
+
+def hang_in_c(lifeline: Lifeline) -> None:
+    """Wait for a mutex that nobody releases."""
     lifeline.ready()
     mutex = ctypes.create_string_buffer(64)
     libc = ctypes.CDLL(None)
@@ -100,6 +113,21 @@ def do_ignore_sigterm(lifeline: Lifeline) -> None:
     """Work, and go on working after SIGTERM."""
     while True:
         work(lifeline)
+
+
+def do_say_goodbye(lifeline: Lifeline) -> None:
+    """Work, and say at the end which of its sisters are gone already."""
+    work(lifeline)
+    board = BoardReader(lifeline.configuration["instance"]).latest()
+    for child in board.children if board else ():
+        is_there = child.pid and Path(f"/proc/{child.pid}").exists()
+        sys.stderr.write(f"goodbye, {child.name} is {'there' if is_there else 'gone'}\n")
+
+
+def do_hang_for_long(lifeline: Lifeline) -> None:
+    """Hang inside C with a promise that allows it."""
+    lifeline.promise(60.0)
+    hang_in_c(lifeline)
 
 
 def do_flood(lifeline: Lifeline) -> None:

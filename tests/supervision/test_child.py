@@ -1,0 +1,99 @@
+"""A child at the boundary to the operating system: what cannot be killed, what cannot be started, and who may start."""
+
+import os
+import threading
+from typing import Any
+
+import pytest
+
+from supervision.child import Child
+from supervision.process import ChildProcess, Death
+from supervision.timing import Timing
+
+SECOND_NS = 1_000_000_000
+
+
+class HeldByTheKernel(ChildProcess):
+    """A process in state D: signals do nothing."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.report_fd, self.log_fd = -1, -1
+        self.open_fds = []
+
+    def signal(self, number: int) -> None:
+        """Do nothing."""
+
+    def kill_group(self) -> None:
+        """Do nothing."""
+
+    def close(self, returncode: int) -> None:
+        """Do nothing."""
+
+
+def child(spawn: Any) -> Child:
+    """Return a camera that is started by `spawn`."""
+    return Child("front", "camera", "capture_worker", "{}", Timing(), spawn=spawn)
+
+
+def test_unkillable_child_is_not_started_twice() -> None:
+    """2 s after SIGKILL it is called unkillable, and its device is not opened again before it is gone."""
+    starts: list[str] = []
+
+    def spawn(module: str, _configuration: str) -> ChildProcess:
+        starts.append(module)
+        return HeldByTheKernel()
+
+    front = child(spawn)
+    now_ns = front.due_ns()
+    states = []
+    for second in range(100):
+        now_ns = front.record(now_ns).since_ns if second == 0 else now_ns + SECOND_NS
+        front.start_if_due(now_ns)
+        front.kill_if_promise_broken(now_ns)
+        states.append(front.state)
+    assert states.index("killing") == 21  # 20 s for the start, and the slack
+    assert states.index("unkillable") == 24
+    assert states[-1] == "unkillable"
+    assert len(starts) == 1
+    front.end(Death(os.getpid(), -9), now_ns)
+    front.start_if_due(now_ns)
+    assert len(starts) == 2
+
+
+def test_spawn_failure_is_an_error_like_any_other() -> None:
+    """When the system has no room for another process, the child waits and tries again."""
+
+    def spawn(_module: str, _configuration: str) -> ChildProcess:
+        raise OSError("Resource temporarily unavailable")
+
+    front = child(spawn)
+    now_ns = front.due_ns()
+    front.start_if_due(now_ns)
+    front.start_if_due(now_ns)
+    record = front.record(now_ns)
+    assert (record.state, record.error_code, record.restarts) == ("waiting", "crashed", 1)
+    assert "Resource temporarily unavailable" in (record.error_text or "")
+    assert record.next_start_ns is not None
+    assert record.next_start_ns > now_ns
+
+
+def test_only_the_main_thread_starts_children() -> None:
+    """The parent-death signal follows the thread: another one than the main thread is refused."""
+    errors: list[RuntimeError] = []
+
+    def start() -> None:
+        with pytest.raises(RuntimeError, match="main thread") as error:
+            ChildProcess.spawn("capture_worker", "{}")
+        errors.append(error.value)
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+    assert len(errors) == 1
+
+
+@pytest.mark.parametrize(("returncode", "text"), [(-11, "signal SIGSEGV"), (69, "exit code 69"), (-99, "signal 99")])
+def test_deaths_are_named(returncode: int, text: str) -> None:
+    """A signal is shown by its name, an exit code by its number."""
+    assert str(Death(1, returncode)) == text

@@ -1,0 +1,73 @@
+"""The end of a run: in order and in time, whoever asks for it and however."""
+
+import os
+import re
+import signal
+from pathlib import Path
+
+from shm import names
+from tests.supervision.running import RunningSupervisor, wait_for
+
+
+def test_orderly_stop_in_reverse_order(tmp_path: Path) -> None:
+    """SIGTERM ends the servicer before the cameras, everything within 5 s, and leaves nothing behind."""
+    with RunningSupervisor(tmp_path / "log", {"front": "say_goodbye", "rear": "work"}) as supervisor:
+        for name in ("front", "servicer"):
+            supervisor.wait_until_working(name)
+        assert supervisor.stop() < 5.0
+        assert supervisor.popen.returncode == 0
+        assert "[front] goodbye, servicer is gone" in supervisor.log
+        assert supervisor.processes() == []
+        assert names.names_of(supervisor.instance) == []
+
+
+def test_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
+    """A worker that does not end when asked is killed within the 5 s of an orderly stop."""
+    with RunningSupervisor(tmp_path / "log", {"front": "ignore_sigterm"}) as supervisor:
+        supervisor.wait_until_working("front")
+        assert supervisor.stop(signal.SIGINT) < 5.0
+        assert supervisor.popen.returncode == 0
+        assert supervisor.processes() == []
+
+
+def test_second_signal_kills_at_once(tmp_path: Path) -> None:
+    """Whoever asks twice does not want to wait."""
+    timing = {"stop_grace_s": {"camera": 60.0, "servicer": 60.0, "simulated_robot": 60.0}, "stop_s": 60.0}
+    with RunningSupervisor(tmp_path / "log", {"front": "ignore_sigterm"}, timing=timing) as supervisor:
+        supervisor.wait_until_working("front")
+        supervisor.popen.send_signal(signal.SIGTERM)
+        supervisor.wait_until("front", lambda child: child.state == "stopping")
+        assert supervisor.stop() < 1.0
+        assert supervisor.popen.returncode == 0
+        assert supervisor.processes() == []
+
+
+def test_duration(tmp_path: Path) -> None:
+    """A run with a duration ends by itself with exit code 0."""
+    with RunningSupervisor(tmp_path / "log", {"front": "work"}, duration_s=0.3) as supervisor:
+        assert supervisor.popen.wait(7) == 0
+        assert re.search("the time is over", supervisor.log)
+
+
+def test_killed_supervisor_leaves_no_process(tmp_path: Path) -> None:
+    """3 s after `kill -9` of the supervisor none of its processes is left, hanging or not; the next start sweeps."""
+    cameras = {"front": "work", "rear": "ignore_sigterm", "hung": "hang_for_long"}
+    with RunningSupervisor(tmp_path / "log", cameras) as supervisor:
+        for name in ("front", "rear", "servicer"):
+            supervisor.wait_until_working(name)
+        supervisor.wait_until("hung", lambda child: child.state == "running")
+        supervisor.popen.kill()
+        wait_for(lambda: supervisor.processes() == [], "no process is left", 3.0)
+        left = names.names_of(supervisor.instance)
+        assert left
+        with RunningSupervisor(tmp_path / "next", {"other": "work"}, instance=supervisor.instance) as successor:
+            successor.wait_until_working("other")
+            assert f"removed {len(left)} names" in successor.log
+
+
+def test_stopped_worker_dies_with_a_killed_supervisor(tmp_path: Path) -> None:
+    """Even a worker in SIGSTOP does not outlive its supervisor."""
+    with RunningSupervisor(tmp_path / "log", {"front": "work"}) as supervisor:
+        os.kill(supervisor.wait_until_working("front"), signal.SIGSTOP)
+        supervisor.popen.kill()
+        wait_for(lambda: supervisor.processes() == [], "no process is left", 3.0)
