@@ -3,7 +3,7 @@
 import argparse
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from supervision import exit_codes
@@ -27,9 +27,14 @@ def main(arguments: Sequence[str]) -> int:
     flags = parse_flags(arguments)
     log_to_stderr(verbose=flags.verbose)
     os.umask(0o077)
+    return exit_code_of(lambda: _supervise(flags))
+
+
+def exit_code_of(run: Callable[[], int]) -> int:
+    """Run, and turn what a person has to know into one line on stderr and its exit code."""
     errors = Output(_STDERR)
     try:
-        return _supervise(flags)
+        return run()
     except ConfigurationError as error:
         errors.write(f"supervisor.py: {error}")
         return exit_codes.BAD_CONFIGURATION

@@ -117,15 +117,9 @@ class Supervisor:
             for fd in child.process.open_fds if child.process else ():
                 poll.register(fd, select.POLLIN)
         now_ns = time.monotonic_ns()
-        publish_ns = self._published.updated_ns + PUBLISH_INTERVAL_NS if self._is_board_behind else sys.maxsize
-        due_ns = min(
-            [
-                now_ns + LONGEST_TURN_NS,
-                publish_ns,
-                end_ns or sys.maxsize,
-                *(child.due_ns() for child in crew.startable()),
-            ]
-        )
+        due_ns = min([now_ns + LONGEST_TURN_NS, end_ns or sys.maxsize, *(child.due_ns() for child in crew.startable())])
+        if self._is_board_behind:
+            due_ns = min(due_ns, self._published.updated_ns + PUBLISH_INTERVAL_NS)
         poll.poll(max(0, -(-(due_ns - now_ns) // 1_000_000)))
 
     def _excuse_own_pause(self, crew: Crew, turn_ns: int) -> None:

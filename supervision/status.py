@@ -33,9 +33,8 @@ def status_command(arguments: Sequence[str]) -> int:
         output.write(_not_running(flags.instance, status, as_json=flags.json))
         return NOT_RUNNING
     if status is None:
-        output.write(
-            _no_status(f"instance {flags.instance}: starting, no status yet", flags.instance, as_json=flags.json)
-        )
+        text = f"instance {flags.instance}: starting, there is no status yet"
+        output.write(_no_status(text, flags.instance, as_json=flags.json))
         return NOT_RUNNING
     now_ns = time.monotonic_ns()
     output.write(json.dumps(as_document(status, now_ns), indent=2) if flags.json else as_table(status, now_ns))

@@ -100,7 +100,7 @@ def hang_in_c(lifeline: Lifeline) -> None:
 
 def do_never_ready(_lifeline: Lifeline) -> None:
     """Promise nothing at all."""
-    signal.pause()
+    signal.pause()  # SIGUSR1 ends it, and with exit code 0: a hung child that wakes up has not finished
 
 
 def do_stop_itself(lifeline: Lifeline) -> None:

@@ -4,7 +4,7 @@ import json
 import sys
 
 from shm.records import Kind
-from supervision.cli import log_to_stderr
+from supervision.cli import exit_code_of, log_to_stderr
 from supervision.loop import Supervisor
 from supervision.settings import Settings
 from supervision.timing import Timing
@@ -19,7 +19,7 @@ def main() -> int:
     settings = Settings.model_validate_json(json.dumps(request["settings"]))
     modules: dict[Kind, str] = {"camera": MODULE, "servicer": MODULE, "simulated_robot": MODULE}
     timing = Timing(**request.get("timing", {}))
-    return Supervisor(settings, duration_s=request.get("duration_s"), modules=modules, timing=timing).run()
+    return exit_code_of(Supervisor(settings, duration_s=request.get("duration_s"), modules=modules, timing=timing).run)
 
 
 if __name__ == "__main__":
