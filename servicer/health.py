@@ -17,8 +17,9 @@ PEERS_FAULT = "Image Clients Refused"
 _SILENCE_S = 1.0
 _PROOF_OF_HEALTH_S = 2.0
 
-_BROKEN = ("waiting", "killing", "unkillable", "refused")
+_BROKEN = ("killing", "unkillable", "refused")
 _ENDED_AS_PLANNED = ("finished", "stopping")
+_PLANNED_EXITS = (None, "exit code 0")  # never started yet; asked to end, to start again with new settings
 
 
 def is_ours(fault_name: str) -> bool:
@@ -40,7 +41,9 @@ class CameraHealth:
         facts = self._camera.newest()
         age_s = facts.age_s() if facts else None
         trouble = self._trouble(record, age_s)
-        if trouble is not None:
+        if record is not None and record.state == "finished":
+            self.fault = None
+        elif trouble is not None:
             self.fault, self._healthy_since_s = trouble, None
         elif age_s is None or age_s > self._camera.max_age_s:
             self._healthy_since_s = None
@@ -50,13 +53,15 @@ class CameraHealth:
             self.fault = None
 
     def _trouble(self, record: ChildRecord | None, age_s: float | None) -> str | None:
-        if record is None or record.state in _ENDED_AS_PLANNED:
+        if record is None:
             return None
         restarted = self._restarts is not None and record.restarts > self._restarts
         self._restarts = record.restarts
-        if restarted or record.state in _BROKEN:
+        if record.state in _ENDED_AS_PLANNED:
+            return None
+        if record.state in _BROKEN or (restarted and record.last_exit not in _PLANNED_EXITS):
             return explain(record)
-        if record.state == "starting" and record.error_text:
+        if record.state in ("waiting", "starting") and (record.error_text or record.last_exit not in _PLANNED_EXITS):
             return explain(record)
         if record.state == "running" and (age_s is None or age_s > self._camera.max_age_s + _SILENCE_S):
             return f"{record.name} delivers no new frames; its last is older than {self._camera.max_age_s:.1f} s."
@@ -82,9 +87,9 @@ class Health:
             health.update(self._records.get(name), time.monotonic())
             if health.fault is not None:
                 faults[CAPTURE_FAULT.format(name)] = health.fault
-        if self._peers.refused_addresses:
+        if refused := self._peers.recently_refused():
             faults[PEERS_FAULT] = (
-                f"Image requests from {', '.join(self._peers.refused_addresses)} were refused: "
+                f"Image requests from {', '.join(refused)} were refused: "
                 "name the address in service.allowed_peers if it may see images."
             )
         if faults != self.desired_faults:
@@ -103,8 +108,8 @@ def explain(record: ChildRecord) -> str:
     """One sentence for the operator about a camera whose process is not well."""
     if record.error_text:
         return record.error_text
-    if record.state == "starting":
-        return f"{record.name} is starting."
     if record.state in _ENDED_AS_PLANNED:
         return f"{record.name} has ended."
-    return f"{record.name} ended unexpectedly ({record.last_exit or 'unknown reason'}) and is started again."
+    if record.last_exit in _PLANNED_EXITS:
+        return f"{record.name} is starting."
+    return f"{record.name} ended unexpectedly ({record.last_exit}) and is started again."

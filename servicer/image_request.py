@@ -43,14 +43,16 @@ def check(request: Any, encoding: Encoding) -> Wanted | Refusal:
         return Refusal(_RESPONSE.STATUS_UNSUPPORTED_RESIZE_RATIO_REQUESTED)
     if request.custom_params.values:
         return Refusal(_RESPONSE.STATUS_CUSTOM_PARAMS_ERROR, tuple(sorted(request.custom_params.values)[:8]))
-    image_format = _image_format(request.image_format, encoding)
-    if image_format is None:
+    candidates = _image_formats(request.image_format, encoding)
+    if not candidates:
         return Refusal(_RESPONSE.STATUS_UNSUPPORTED_IMAGE_FORMAT_REQUESTED)
-    pixel_format = _pixel_format([request.pixel_format, *request.fallback_formats], encoding, image_format)
-    if pixel_format is None:
-        return Refusal(_RESPONSE.STATUS_UNSUPPORTED_PIXEL_FORMAT_REQUESTED)
-    quality_percent = _quality(request.quality_percent) if image_format == _IMAGE.FORMAT_JPEG else 0
-    return Wanted(image_format, pixel_format, quality_percent, _ratio(request.resize_ratio))
+    asked = [request.pixel_format, *request.fallback_formats]
+    for image_format in candidates:
+        pixel_format = _pixel_format(asked, encoding, image_format)
+        if pixel_format is not None:
+            quality_percent = _quality(request.quality_percent) if image_format == _IMAGE.FORMAT_JPEG else 0
+            return Wanted(image_format, pixel_format, quality_percent, _ratio(request.resize_ratio))
+    return Refusal(_RESPONSE.STATUS_UNSUPPORTED_PIXEL_FORMAT_REQUESTED)
 
 
 def image_formats(encoding: Encoding) -> list[int]:
@@ -60,11 +62,10 @@ def image_formats(encoding: Encoding) -> list[int]:
     return [_IMAGE.FORMAT_RAW]
 
 
-def _image_format(asked: int, encoding: Encoding) -> int | None:
+def _image_formats(asked: int, encoding: Encoding) -> list[int]:
+    """The image formats to try; UNKNOWN leaves the choice to us, so that RGBA, which no JPEG holds, comes RAW."""
     possible = image_formats(encoding)
-    if asked == _IMAGE.FORMAT_UNKNOWN:
-        return possible[0]
-    return asked if asked in possible else None
+    return possible if asked == _IMAGE.FORMAT_UNKNOWN else [asked] if asked in possible else []
 
 
 def _pixel_format(asked: list[int], encoding: Encoding, image_format: int) -> int | None:

@@ -1,5 +1,7 @@
 """Answers ListImageSources and GetImage. Nothing in here waits for the robot, and nothing a client asks is a fault."""
 
+import math
+import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,6 +10,7 @@ import grpc
 from bosdyn.api import header_pb2, image_pb2, service_customization_pb2
 
 from servicer import image_request
+from servicer.bytes_in_flight import BytesInFlight
 from servicer.image_request import Refusal
 from servicer.picture import Encoded, UndecodableFrameError
 from servicer.served_camera import FrameFacts, FrameLostError, ServedCamera
@@ -17,6 +20,7 @@ _RESPONSE = image_pb2.ImageResponse
 _CALL_LIMIT_S = 2.0  # a call ends by then even if its client would wait longer
 _LEAST_ENTRIES = 32
 _RESPONSE_LIMIT_BYTES = 64 << 20
+_IN_FLIGHT_BYTES = 256 << 20
 _ECHO_LIMIT_BYTES = 4096  # larger requests are not sent back in the header
 _NAME_LIMIT = 128
 
@@ -30,13 +34,17 @@ class NoImageError(Exception):
 class ImageService:
     """The servicer that gRPC calls from its request threads.
 
-    `why_silent` gives the operator's sentence for a camera that has no fresh frame.
+    `why_silent` gives the operator's sentence for a camera that has no fresh frame. `requests` counts the GetImage
+    calls that came, `ended` the calls of any kind that are over.
     """
 
     def __init__(self, cameras: Mapping[str, ServedCamera], why_silent: Callable[[str], str | None]) -> None:
         self.requests = 0
+        self.ended = 0
         self._cameras = cameras
         self._why_silent = why_silent
+        self._in_flight = BytesInFlight(_IN_FLIGHT_BYTES)
+        self._counting = threading.Lock()
 
     def ListImageSources(self, request: Any, _context: grpc.ServicerContext) -> Any:  # noqa: N802  gRPC's name
         """Describe every configured camera, in the configured order."""
@@ -44,11 +52,19 @@ class ImageService:
         _begin_header(response, request)
         response.image_sources.extend(camera.source(camera.newest()) for camera in self._cameras.values())
         _end_header(response)
+        self._count_end()
         return response
 
     def GetImage(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802  gRPC's name
         """Answer every entry in the order of the request."""
-        self.requests += 1
+        with self._counting:
+            self.requests += 1
+        try:
+            return self._images(request, context)
+        finally:
+            self._count_end()
+
+    def _images(self, request: Any, context: grpc.ServicerContext) -> Any:
         response = image_pb2.GetImageResponse()
         _begin_header(response, request)
         most = max(_LEAST_ENTRIES, 4 * len(self._cameras))
@@ -56,11 +72,18 @@ class ImageService:
             response.header.error.code = header_pb2.CommonError.CODE_INVALID_REQUEST
             response.header.error.message = f"{len(request.image_requests)} image requests; at most {most} are answered"
         else:
-            self._answer_all(request.image_requests, response, context)
+            total_bytes = self._answer_all(request.image_requests, response, context)
+            if not self._in_flight.take(total_bytes, context):
+                context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many images wait for slow clients: ask again")
         _end_header(response)
         return response
 
-    def _answer_all(self, entries: Any, response: Any, context: grpc.ServicerContext) -> None:
+    def _count_end(self) -> None:
+        with self._counting:
+            self.ended += 1
+
+    def _answer_all(self, entries: Any, response: Any, context: grpc.ServicerContext) -> int:
+        """Add a response per entry; returns how many bytes of pictures they hold."""
         remaining_s = context.time_remaining()
         until_s = time.monotonic() + (_CALL_LIMIT_S if remaining_s is None else min(_CALL_LIMIT_S, remaining_s))
         reasons: dict[str, str] = {}
@@ -81,6 +104,7 @@ class ImageService:
                 )
         self._withdraw_stale(served, reasons)
         response.header.error.message = " ".join(f"{name}: {why}" for name, why in reasons.items())
+        return total_bytes
 
     def _answer(self, entry: Any, answer: Any, reasons: dict[str, str], until_s: float) -> Encoded | None:
         """Fill one ImageResponse; the encoded picture if it was filled with one."""
@@ -104,7 +128,7 @@ class ImageService:
         if why:
             raise NoImageError(why)
         if facts is None:
-            raise NoImageError("has not delivered a frame yet.")
+            raise NoImageError("there is no frame of it yet.")
         raise NoImageError(f"its newest frame is {facts.age_s():.1f} s old; the limit is {camera.max_age_s:.1f} s.")
 
     @staticmethod
@@ -157,7 +181,7 @@ def _fill(answer: Any, encoded: Encoded, robot_ns: int) -> None:
     image.rows, image.cols = encoded.rows, encoded.cols
     image.format, image.pixel_format = encoded.wanted.image_format, encoded.wanted.pixel_format
     image.data = encoded.data
-    if encoded.gain >= 0:  # NaN: unknown
+    if math.isfinite(encoded.gain) and encoded.gain >= 0:  # NaN: unknown; -1: some drivers' way to say so
         shot.capture_params.gain = encoded.gain
     if 0 < encoded.exposure_s <= _LONGEST_EXPOSURE_S:
         shot.capture_params.exposure_duration.FromNanoseconds(round(encoded.exposure_s * 1e9))

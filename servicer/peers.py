@@ -1,4 +1,4 @@
-"""Who may call: this computer and the robot, unless the configuration names more.
+"""Who may call: this computer's loopback and the robot, unless the configuration names more.
 
 The robot forwards its WiFi and LAN ports 21000-22000 to the payload, in plaintext and without a token check, with
 the sender's own address. Without this list everybody on the robot's network would see through its cameras.
@@ -8,6 +8,7 @@ import ipaddress
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import unquote
@@ -17,16 +18,17 @@ import grpc
 _LOG = logging.getLogger(__name__)
 
 _REMEMBERED_PEERS = 16
+_REMEMBERED_S = 600.0
 
 
 class AllowedPeers:
-    """The allow-list. `refused` counts calls, `refused_addresses` names the first few callers."""
+    """The allow-list. `refused` counts calls."""
 
     def __init__(self, hosts: Iterable[str]) -> None:
         self.refused = 0
-        self.refused_addresses: list[str] = []
         self._hosts = tuple(hosts)
-        self._addresses: frozenset[str] = frozenset(filter(_is_address, self._hosts))
+        self._addresses = frozenset(_canonical(host) for host in self._hosts if _is_address(_canonical(host)))
+        self._refused_s: dict[str, float] = {}  # address → when, in the order of the first time
         self._counting = threading.Lock()
 
     def resolve(self) -> None:
@@ -34,8 +36,8 @@ class AllowedPeers:
         found = set(self._addresses)
         for host in self._hosts:
             try:
-                found.update(str(entry[4][0]) for entry in socket.getaddrinfo(host, None))
-            except OSError:
+                found.update(_canonical(str(entry[4][0])) for entry in socket.getaddrinfo(host, None))
+            except (OSError, UnicodeError):  # UnicodeError: what no name can look like
                 continue
         self._addresses = frozenset(found)
 
@@ -48,10 +50,21 @@ class AllowedPeers:
             return True
         with self._counting:
             self.refused += 1
-            if address not in self.refused_addresses and len(self.refused_addresses) < _REMEMBERED_PEERS:
-                self.refused_addresses.append(address)
+            if address not in self._refused_s and len(self._refused_s) < _REMEMBERED_PEERS:
                 _LOG.warning("refused a call from %s: name it in service.allowed_peers if it may see images", address)
+                self._refused_s[address] = 0.0
+            if address in self._refused_s:
+                self._refused_s[address] = time.monotonic()
         return False
+
+    def recently_refused(self) -> list[str]:
+        """The first few addresses that were refused within the last ten minutes, and would be again."""
+        since_s = time.monotonic() - _REMEMBERED_S
+        with self._counting:
+            for address, refused_s in list(self._refused_s.items()):
+                if refused_s < since_s or address in self._addresses:
+                    del self._refused_s[address]
+            return list(self._refused_s)
 
 
 class PeerCheck(grpc.ServerInterceptor):
@@ -75,14 +88,17 @@ class PeerCheck(grpc.ServerInterceptor):
 
 
 def _address_of(peer: str) -> str:
-    """The address in "ipv4:1.2.3.4:567" or "ipv6:[::1%25lo]:567", IPv4-mapped ones as IPv4."""
-    host = unquote(peer.partition(":")[2].rpartition(":")[0]).strip("[]").partition("%")[0]
+    """The address in "ipv4:1.2.3.4:567" or "ipv6:[::1%25lo]:567"."""
+    return _canonical(unquote(peer.partition(":")[2].rpartition(":")[0]).strip("[]"))
+
+
+def _canonical(host: str) -> str:
+    """An address as Python writes it: without a zone, and an IPv4-mapped one as IPv4. A name stays what it is."""
     try:
-        address = ipaddress.ip_address(host)
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return host
-    mapped = getattr(address, "ipv4_mapped", None)
-    return str(mapped or address)
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def _is_loopback(address: str) -> bool:

@@ -41,7 +41,7 @@ def encode(frame: Frame, wanted: Wanted) -> Encoded:
     """
     picture, encoding = _decode(frame, wanted)
     frame_rows, frame_cols = picture.shape[:2]
-    picture = _resize(picture, wanted.resize_ratio)
+    picture = _resize(picture, encoding, wanted.resize_ratio)
     rows, cols = picture.shape[:2]
     if wanted.image_format == image_pb2.Image.FORMAT_JPEG:
         data = _to_jpeg(picture, encoding, wanted)
@@ -66,17 +66,22 @@ def _decode(frame: Frame, wanted: Wanted) -> tuple[Picture, Encoding]:
         return frame.pixels(), frame.encoding
     grey = wanted.pixel_format == GREY_U8
     flags = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR
-    picture = cv2.imdecode(np.frombuffer(frame.data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    try:
+        picture = cv2.imdecode(np.frombuffer(frame.data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:  # a header that promises more pixels than OpenCV is willing to allocate
+        picture = None
     if picture is None or picture.shape[:2] != (frame.rows, frame.cols):
         raise UndecodableFrameError("the camera's JPEG cannot be decoded")
     return picture, Encoding.MONO8 if grey else Encoding.BGR8
 
 
-def _resize(picture: Picture, ratio: float) -> Picture:
+def _resize(picture: Picture, encoding: Encoding, ratio: float) -> Picture:
     if ratio == 1.0:
         return picture
     rows, cols = (max(1, round(side * ratio)) for side in picture.shape[:2])
-    return cv2.resize(picture, (cols, rows), interpolation=cv2.INTER_AREA)
+    # The mean of two distances, or of a distance and 0 for "none", is where nothing is.
+    method = cv2.INTER_NEAREST if encoding is Encoding.DEPTH16 else cv2.INTER_AREA
+    return cv2.resize(picture, (cols, rows), interpolation=method)
 
 
 def _to_jpeg(picture: Picture, encoding: Encoding, wanted: Wanted) -> bytes:

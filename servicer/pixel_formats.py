@@ -63,5 +63,5 @@ NATIVE: Mapping[Encoding, int] = {encoding: next(iter(formats)) for encoding, fo
 
 
 def advertised(encoding: Encoding) -> list[int]:
-    """The pixel formats to name in ListImageSources: those that work in every image format that is named."""
+    """The pixel formats to name in ListImageSources: those that work in every image format, and the camera's own."""
     return [pixel_format for pixel_format in SERVED[encoding] if pixel_format != RGBA_U8 or encoding is Encoding.BGRA8]

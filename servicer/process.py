@@ -17,7 +17,7 @@ from servicer.peers import AllowedPeers
 from servicer.robot_clock import RobotClock
 from servicer.robot_link import RobotLink
 from servicer.served_camera import ServedCamera
-from shm import BoardReader
+from shm import BoardReader, ShmFullError
 from supervision import exit_codes
 from supervision.lifeline import Lifeline
 from supervision.settings import ServicerConfiguration
@@ -39,13 +39,16 @@ def run(lifeline: Lifeline) -> int:
     try:
         configuration = ServicerConfiguration.model_validate(lifeline.configuration)
     except pydantic.ValidationError as error:
-        lifeline.error("bad_configuration", str(error))
+        lifeline.error("bad_configuration", _sentence(error))
         return exit_codes.BAD_CONFIGURATION
     try:
         return Servicer(configuration, lifeline).run()
     except server.PortInUseError as error:
         lifeline.error("port_in_use", str(error))
         return exit_codes.PORT_IN_USE
+    except ShmFullError as error:
+        lifeline.error("shm_full", str(error.strerror))
+        return exit_codes.SHM_FAILED
 
 
 class Servicer:
@@ -81,6 +84,7 @@ class Servicer:
         grpc_server.add_insecure_port(self_address)
         server.listen(grpc_server, service.host_ip or "127.0.0.1", service.port)
         grpc_server.start()
+        self._health.update(self._board.latest())  # first, lest the link clear what a predecessor rightly raised
         self._link.start()
         self._lifeline.ready(port=service.port)
         with grpc.insecure_channel(self_address) as channel:
@@ -94,11 +98,23 @@ class Servicer:
         next_call_s = 0.0
         while not self._lifeline.stopping:
             self._health.update(self._board.latest())
-            if time.monotonic() >= next_call_s and _answers(own_service):
+            if time.monotonic() >= next_call_s and self._serves(own_service):
                 next_call_s = time.monotonic() + _SELF_CALL_EVERY_S
                 self._lifeline.promise(_PROMISE_S, **self._facts())
             self._lifeline.poll_configuration()
             time.sleep(_TURN_S)
+
+    def _serves(self, own_service: Any) -> bool:
+        """Whether a real call through gRPC is answered: that this loop turns proves nothing about the server's threads.
+
+        It may wait behind the calls of clients. A queue that moves, or "too many calls", is no reason to be killed.
+        """
+        ended = self._service.ended
+        try:
+            own_service.ListImageSources(image_pb2.ListImageSourcesRequest(), timeout=_SELF_CALL_TIMEOUT_S)
+        except grpc.RpcError as error:
+            return error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED or self._service.ended > ended
+        return True
 
     def _facts(self) -> dict[str, Any]:
         return {
@@ -112,11 +128,6 @@ class Servicer:
         self._link.wake()
 
 
-def _answers(own_service: Any) -> bool:
-    """Whether a real call through gRPC is answered: that this loop turns proves nothing about the server's threads."""
-    try:
-        own_service.ListImageSources(image_pb2.ListImageSourcesRequest(), timeout=_SELF_CALL_TIMEOUT_S)
-    except grpc.RpcError as error:
-        # "Too many calls" is an answer too, and no reason to be killed.
-        return bool(error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED)
-    return True
+def _sentence(error: pydantic.ValidationError) -> str:
+    """All that is wrong, in one line, and without the values: one of them is the payload's secret."""
+    return "; ".join(f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in error.errors())

@@ -6,11 +6,11 @@ robot's wall clock relative to ours, and thereby offset = skew + (wall - monoton
 
 import threading
 import time
-from collections import OrderedDict
 
 _JUMP_NS = 20_000_000  # our wall clock against the monotonic one: slewing stays far below this between two syncs
 _OTHER_CLOCK_NS = 1_000_000_000  # no correction of one clock is as large as this
 _REMEMBERED_FRAMES = 16
+_READINGS = 3
 
 
 class RobotClock:
@@ -21,16 +21,20 @@ class RobotClock:
 
     def __init__(self, offset_ns: int | None) -> None:
         self.offset_ns = offset_ns
-        self._wall_minus_monotonic_ns = _wall_minus_monotonic_ns()
+        self._synced_wall_ns = wall_minus_monotonic_ns()
 
-    def set_skew(self, skew_ns: int) -> None:
-        """Take over a time sync's result: robot wall clock minus this computer's."""
-        self._wall_minus_monotonic_ns = _wall_minus_monotonic_ns()
-        self.offset_ns = skew_ns + self._wall_minus_monotonic_ns
+    def set_skew(self, skew_ns: int, synced_wall_ns: int) -> None:
+        """Take over a time sync's result: robot wall clock minus this computer's.
+
+        `synced_wall_ns` is what `wall_minus_monotonic_ns` said before the sync began: if the wall clock was stepped
+        meanwhile, the result is wrong, and `wall_clock_jumped` says so at once.
+        """
+        self._synced_wall_ns = synced_wall_ns
+        self.offset_ns = skew_ns + synced_wall_ns
 
     def wall_clock_jumped(self) -> bool:
-        """Whether this computer's wall clock was stepped since the last sync: time for a new one."""
-        return abs(_wall_minus_monotonic_ns() - self._wall_minus_monotonic_ns) > _JUMP_NS
+        """Whether this computer's wall clock was stepped since the last sync began: time for a new one."""
+        return abs(wall_minus_monotonic_ns() - self._synced_wall_ns) > _JUMP_NS
 
 
 class AcquisitionTimes:
@@ -42,8 +46,8 @@ class AcquisitionTimes:
 
     def __init__(self, clock: RobotClock) -> None:
         self._clock = clock
-        self._known: OrderedDict[int, int] = OrderedDict()
-        self._newest = (0, 0)  # frame number, robot ns
+        self._offset_ns: int | None = None
+        self._known: dict[int, int] = {}  # frame number → robot ns
         self._lock = threading.Lock()
 
     def of(self, frame_number: int, captured_ns: int) -> int | None:
@@ -52,21 +56,30 @@ class AcquisitionTimes:
         if offset_ns is None:
             return None
         with self._lock:
+            self._forget_another_clock(offset_ns)
             if frame_number not in self._known:
-                self._known[frame_number] = self._bounded(frame_number, captured_ns + offset_ns)
+                self._known[frame_number] = self._between_neighbours(frame_number, captured_ns + offset_ns)
                 if len(self._known) > _REMEMBERED_FRAMES:
-                    self._known.popitem(last=False)
-            return self._known[frame_number]
+                    del self._known[min(self._known)]
+            return self._known.get(frame_number, captured_ns + offset_ns)
 
-    def _bounded(self, frame_number: int, robot_ns: int) -> int:
-        newest_number, newest_ns = self._newest
-        if frame_number < newest_number:
-            return min(robot_ns, newest_ns)
-        if robot_ns < newest_ns - _OTHER_CLOCK_NS:
-            newest_ns = robot_ns
-        self._newest = frame_number, max(robot_ns, newest_ns)
-        return self._newest[1]
+    def _forget_another_clock(self, offset_ns: int) -> None:
+        if self._offset_ns is not None and offset_ns < self._offset_ns - _OTHER_CLOCK_NS:
+            self._known.clear()
+        self._offset_ns = offset_ns
+
+    def _between_neighbours(self, frame_number: int, robot_ns: int) -> int:
+        earlier = (known_ns for number, known_ns in self._known.items() if number < frame_number)
+        later = (known_ns for number, known_ns in self._known.items() if number > frame_number)
+        return max(min(robot_ns, min(later, default=robot_ns)), max(earlier, default=robot_ns))
 
 
-def _wall_minus_monotonic_ns() -> int:
-    return time.time_ns() - time.monotonic_ns()
+def wall_minus_monotonic_ns() -> int:
+    """This computer's wall clock minus CLOCK_MONOTONIC, from the reading that was least disturbed."""
+    return min(_reading() for _ in range(_READINGS))[1]
+
+
+def _reading() -> tuple[int, int]:
+    """How long it took, and what it said."""
+    before_ns, wall_ns, after_ns = time.monotonic_ns(), time.time_ns(), time.monotonic_ns()
+    return after_ns - before_ns, wall_ns - (before_ns + after_ns) // 2

@@ -6,6 +6,7 @@ follow the wall clock; here each call belongs to the robot link's thread and end
 
 import contextlib
 import functools
+import re
 from types import TracebackType
 from typing import Any
 
@@ -17,8 +18,13 @@ from bosdyn.client.directory_registration import (
     ServiceAlreadyExistsError,
     ServiceDoesNotExistError,
 )
+from bosdyn.client.exceptions import TimedOutError, UnableToConnectToRobotError, UnauthenticatedError
 from bosdyn.client.fault import FaultClient, ServiceFaultAlreadyExistsError, ServiceFaultDoesNotExistError
-from bosdyn.client.payload_registration import PayloadRegistrationClient
+from bosdyn.client.payload_registration import (
+    InvalidPayloadCredentialsError,
+    PayloadNotAuthorizedError,
+    PayloadRegistrationClient,
+)
 from bosdyn.client.robot_state import RobotStateClient
 from bosdyn.client.time_sync import TimeSyncClient, TimeSyncEndpoint
 
@@ -28,9 +34,18 @@ SERVICE_TYPE = "bosdyn.api.ImageService"
 
 _DEADLINE_S = 2.0
 _FAREWELL_DEADLINE_S = 0.5
-_TIME_SYNC_ROUNDS = 5
+_MOST_TIME_SYNC_ROUNDS = 25  # the robot says when it has enough of them
 _LIVENESS_S = 75.0  # the robot raises a fault of its own when we have not registered for so long (SDK's default)
 _CHANNEL_OPTIONS = [("grpc.keepalive_time_ms", 10_000), ("grpc.keepalive_timeout_ms", 3_000)]
+
+_SENTENCES: dict[type[Exception], str] = {
+    InvalidPayloadCredentialsError: "the robot does not accept the payload's guid and secret",
+    PayloadNotAuthorizedError: "the payload is not authorized yet: authorize it on the robot's web page",
+    ServiceAlreadyExistsError: "another service in the robot's directory has this authority: choose another one",
+    UnauthenticatedError: "the robot does not accept the payload's token",
+    TimedOutError: "the robot does not answer",
+    UnableToConnectToRobotError: "the robot cannot be reached",
+}
 
 
 class RobotConnection:
@@ -67,22 +82,24 @@ class RobotConnection:
         self._robot.sync_with_services_list(self._client(DirectoryClient).list(timeout=_DEADLINE_S))
 
     def clock_skew_ns(self) -> int:
-        """Robot wall clock minus this computer's, from a few round trips."""
+        """Robot wall clock minus this computer's, from as many round trips as the robot asks for."""
         client = self._client(TimeSyncClient)
         endpoint = TimeSyncEndpoint(_DeadlineTimeSync(client))
-        endpoint.establish_timesync(max_samples=_TIME_SYNC_ROUNDS)
+        endpoint.establish_timesync(max_samples=_MOST_TIME_SYNC_ROUNDS, break_on_success=True)
         skew = endpoint.clock_skew
         return int(skew.seconds * 1_000_000_000 + skew.nanos)
 
     def register(self) -> None:
-        """Be in the robot's directory, at this address; also the sign of life that the robot expects."""
+        """Be in the robot's directory, at this address; also the sign of life that the robot expects.
+
+        Raises ServiceAlreadyExistsError if a service of another name has this authority.
+        """
         registration = self._client(DirectoryRegistrationClient)
         try:
             self._call_registration(registration.update)
         except ServiceDoesNotExistError:
             # Lost by a reboot, or never there. Registering also clears our faults: reconciling brings them back.
-            with contextlib.suppress(ServiceAlreadyExistsError):
-                self._call_registration(registration.register)
+            self._call_registration(registration.register)
 
     def unregister(self) -> None:
         """Leave the robot's directory."""
@@ -137,6 +154,16 @@ class _DeadlineTimeSync:
 
     def __init__(self, client: Any) -> None:
         self.get_time_sync_update = functools.partial(client.get_time_sync_update, timeout=_DEADLINE_S)
+
+
+def explain(error: Exception) -> str:
+    """What went wrong with the robot, in words of one line, and always in the same ones."""
+    for kind, sentence in _SENTENCES.items():
+        if isinstance(error, kind):
+            return sentence
+    text = " ".join(str(error).split())
+    text = re.sub(r"\bdebug_error_string = .*", "", text)  # holds a time stamp
+    return f"{type(error).__name__}: {text or 'no details'}"[:200]
 
 
 def credentials(settings: RobotSettings) -> tuple[str, str]:

@@ -15,8 +15,8 @@ from bosdyn.client.exceptions import UnauthenticatedError
 
 from servicer.health import is_ours
 from servicer.peers import AllowedPeers
-from servicer.robot_clock import RobotClock
-from servicer.robot_connection import RobotConnection
+from servicer.robot_clock import RobotClock, wall_minus_monotonic_ns
+from servicer.robot_connection import RobotConnection, explain
 from supervision.settings import RobotSettings, ServiceSettings
 
 _LOG = logging.getLogger(__name__)
@@ -52,6 +52,8 @@ class RobotLink:
         self._wake = threading.Event()
         self._stopping = False
         self._failures = 0
+        self._told: dict[str, str] = {}  # the faults that this session has triggered, in our own words
+        self._trouble: dict[str, str] = {}  # what of the robot does not work now, and how
         self._thread = threading.Thread(target=self._run, name="robot-link", daemon=True)
 
     def start(self) -> None:
@@ -81,38 +83,62 @@ class RobotLink:
         """Do each duty when it is due, until told to stop or until the robot is lost."""
         token, sync = _Duty(_TOKEN_EVERY_S), _Duty(_TIME_SYNC_EVERY_S)
         registration = _Duty(_REGISTER_EVERY_S)
+        self._told.clear()
         while not self._stopping:
             if token.is_due():
                 connection.authenticate()
-            if sync.is_due() or self._clock.wall_clock_jumped():
-                self._clock.set_skew(connection.clock_skew_ns())
+            if (sync.is_due() or self._clock.wall_clock_jumped()) and not self._attempt(
+                "time sync", lambda: self._sync_time(connection)
+            ):
+                sync.make_due()  # meanwhile the last offset is good: to be found in the directory matters more
             if registration.is_due():
                 connection.register()
                 self._found()
-            if not self._reconcile(connection):
+            if self._attempt("faults", lambda: self._reconcile(connection)):
+                self._failures = 0
+            else:
                 registration.make_due()  # find out whether it is only the fault service that is away
             self._wake.wait(_RECONCILE_EVERY_S)
             self._wake.clear()
         connection.unregister()
         _LOG.info("left the robot's directory")
 
-    def _reconcile(self, connection: RobotConnection) -> bool:
-        """Make the robot show what is really broken. False if it could not be asked or told."""
+    def _attempt(self, what: str, duty: Callable[[], None]) -> bool:
+        """Do what the session can live without; False if the robot did not do its part."""
         try:
-            active = connection.active_faults()
-            desired = self._desired_faults()
-            for name, text in active.items():
-                if is_ours(name) and desired.get(name) != text:
-                    connection.clear_fault(name)
-            for name, text in desired.items():
-                if active.get(name) != text:
-                    connection.trigger_fault(name, text)
+            duty()
         except UnauthenticatedError:
-            raise
+            raise  # only a new session can help
         except Error as error:
-            _LOG.debug("faults not reconciled: %s", error)
+            trouble = explain(error)
+            if self._trouble.get(what) != trouble:
+                _LOG.warning("robot %s: %s: %s", self._robot.hostname, what, trouble)
+            self._trouble[what] = trouble
             return False
+        if self._trouble.pop(what, None):
+            _LOG.info("robot %s: %s work again", self._robot.hostname, what)
         return True
+
+    def _sync_time(self, connection: RobotConnection) -> None:
+        synced_wall_ns = wall_minus_monotonic_ns()
+        self._clock.set_skew(connection.clock_skew_ns(), synced_wall_ns)
+
+    def _reconcile(self, connection: RobotConnection) -> None:
+        """Make the robot show what is really broken.
+
+        What we triggered counts as shown in our words: were they compared with a robot that shortens texts, the
+        fault would be cleared and raised again for ever.
+        """
+        active = connection.active_faults()
+        shown = {name: self._told.get(name, text) for name, text in active.items() if is_ours(name)}
+        desired = self._desired_faults()
+        for name, text in shown.items():
+            if desired.get(name) != text:
+                connection.clear_fault(name)
+        for name, text in desired.items():
+            if shown.get(name) != text:
+                connection.trigger_fault(name, text)
+                self._told[name] = text
 
     def _found(self) -> None:
         if self.state != "registered":
@@ -123,10 +149,10 @@ class RobotLink:
                 self._service.host_ip,
                 self._service.port,
             )
-        self.state, self._failures = "registered", 0
+        self.state = "registered"
 
     def _lost(self, error: Exception) -> None:
-        state = f"not connected: {_one_line(error)}"
+        state = f"not connected: {explain(error)}"
         if state != self.state:
             _LOG.warning("robot %s %s", self._robot.hostname, state)
         self.state = state
@@ -157,8 +183,3 @@ class _Duty:
 
     def make_due(self) -> None:
         self._due_s = 0.0
-
-
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or "no details"
-    return f"{type(error).__name__}: {text}"[:200]

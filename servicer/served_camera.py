@@ -12,7 +12,7 @@ from bosdyn.api import image_pb2
 from servicer import image_request, pixel_formats
 from servicer.picture import Encoded, encode
 from servicer.robot_clock import AcquisitionTimes, RobotClock
-from servicer.shared_encodings import SharedEncodings
+from servicer.shared_encodings import FrameKey, SharedEncodings
 from shm import Encoding, Frame, Loss, RingReader
 from supervision.settings import CameraSettings
 
@@ -50,7 +50,7 @@ class ServedCamera:
         self.acquisition_times = AcquisitionTimes(clock)
         self._settings = settings
         self._reader = RingReader(instance, name)
-        self._shared: SharedEncodings[Encoded] = SharedEncodings()
+        self._shared: SharedEncodings[Encoded] = SharedEncodings(lambda encoded: len(encoded.data))
         self._last: FrameFacts | None = None
         self._periods_s: deque[float] = deque(maxlen=_PERIOD_SAMPLES)
         self._noting = threading.Lock()
@@ -84,12 +84,13 @@ class ServedCamera:
         """
 
         def make() -> Encoded:
-            made = self._reader.use(lambda frame: encode(frame, wanted))
-            if isinstance(made, Loss):
+            # `wanted` was checked against the encoding in `facts`; a ring that has replaced it may hold another one.
+            made = self._reader.use(lambda frame: encode(frame, wanted) if frame.encoding is facts.encoding else None)
+            if made is None or isinstance(made, Loss):
                 raise FrameLostError("the frame was overwritten before it could be encoded")
             return made
 
-        return self._shared.get((facts.epoch, facts.frame_number), wanted, make, timeout_s)
+        return self._shared.get(FrameKey(facts.epoch, facts.frame_number), wanted, make, timeout_s)
 
     def source(self, facts: FrameFacts | None) -> Any:
         """The `image_pb2.ImageSource` of this camera: the name alone until there was a frame."""
