@@ -105,7 +105,7 @@ def test_supervised_it_reports_ready_and_beats(tmp_path: Path) -> None:
         beat = next(beat for beat in map(json.loads, reports) if beat.get("faults"))
         assert beat == {"report": "beat", "within_ms": 2000, "faults": ["Liveness"], "services": ["camera"]}
         process.terminate()
-        process.communicate(timeout=5)
+        process.wait(5)  # not communicate(): its closing of stdin would mean that the supervisor is gone
     assert process.returncode == exit_codes.FINISHED
 
 
