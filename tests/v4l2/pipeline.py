@@ -17,9 +17,11 @@ import numpy as np
 from bosdyn.api import image_pb2
 from bosdyn.client import create_standard_sdk
 from bosdyn.client.image import ImageClient, ImageDataError, build_image_request
+from bosdyn.client.robot import Robot
 from bosdyn.client.robot_state import RobotStateClient
 
 from shm import BoardReader
+from shm.records import ChildRecord
 from tests.v4l2.vivid import Picture
 
 PROJECT_FOLDER = Path(__file__).resolve().parents[2]
@@ -28,6 +30,8 @@ INSTANCE = "test-v4l2"
 START_S = 180.0  # software emulation: importing the SDK alone takes 5 s there, with nothing else running
 STOP_S = 30.0
 POLL_S = 0.2
+RATE_WINDOW_NS = 8_000_000_000
+RATE_WINDOWS = 3
 LOG_TAIL_BYTES = 4000
 
 
@@ -35,6 +39,7 @@ LOG_TAIL_BYTES = 4000
 class Pipeline:
     """A running pipeline. `images` goes through the robot's proxy to the service that the robot's directory names."""
 
+    robot: Robot
     images: ImageClient
     robot_state: RobotStateClient
     board: BoardReader
@@ -42,12 +47,12 @@ class Pipeline:
 
     def raw(self, source: str) -> Picture:
         """Return a RAW answer's picture: (rows, cols, 3) uint8, RGB."""
-        image = self._image(source, image_pb2.Image.FORMAT_RAW)
+        image = self._shot(source, image_pb2.Image.FORMAT_RAW).image
         return np.frombuffer(image.data, np.uint8).reshape(image.rows, image.cols, 3)
 
     def jpeg(self, source: str) -> Picture:
         """Return a JPEG answer's picture, decoded: (rows, cols, 3) uint8, RGB."""
-        image = self._image(source, image_pb2.Image.FORMAT_JPEG)
+        image = self._shot(source, image_pb2.Image.FORMAT_JPEG).image
         decoded = cv2.imdecode(np.frombuffer(image.data, np.uint8), cv2.IMREAD_COLOR)
         assert decoded is not None
         return np.ascontiguousarray(decoded[:, :, ::-1], dtype=np.uint8)
@@ -60,6 +65,12 @@ class Pipeline:
             return False
         return True
 
+    def age_s(self, source: str) -> float:
+        """Return how old a picture is when it arrives, by the robot's clock; negative if it is from the future."""
+        acquired = self._shot(source, image_pb2.Image.FORMAT_JPEG).acquisition_time
+        arrived = self.robot.time_sync.robot_timestamp_from_local_secs(time.time())
+        return float((arrived.ToNanoseconds() - acquired.ToNanoseconds()) / 1e9)
+
     def faults(self) -> list[str]:
         """Return the service's faults as the robot reports them: name and message of each."""
         faults = self.robot_state.get_robot_state(timeout=10).service_fault_state.faults
@@ -67,35 +78,45 @@ class Pipeline:
         return [f"{fault.fault_id.fault_name}: {fault.error_message}" for fault in ours]
 
     def status(self) -> dict[str, dict[str, Any]]:
-        """Return what `supervisor.py status --json` says of each child, by name."""
+        """Return what `supervisor.py status --json` says of each camera, by name."""
         command = [sys.executable, "supervisor.py", "status", "--json", "--instance", INSTANCE]
         printed = subprocess.run(command, cwd=PROJECT_FOLDER, capture_output=True, check=True, timeout=60).stdout
-        return {child["name"]: child for child in json.loads(printed)["children"]}
+        cameras: dict[str, dict[str, Any]] = json.loads(printed)["cameras"]
+        return cameras
 
-    def rate_hz(self, camera: str, over_s: float) -> float:
-        """Measure a camera's frame rate from now on: published frames per second of their own capture times."""
-        start = self._beat(camera)
-        self.wait_until(lambda: self._beat(camera)[1] - start[1] >= over_s, f"{over_s} s of {camera}", 3 * over_s)
-        end = self._beat(camera)
-        return (end[0] - start[0]) / (end[1] - start[1])
+    def error_code(self, camera: str) -> str | None:
+        """Return what the status board says is wrong with the camera."""
+        return self._record(camera).error_code
 
-    def _beat(self, camera: str) -> tuple[int, float]:
-        """Return the number of the frames until now and when the last one was captured, in seconds."""
+    def keeps(self, camera: str, wanted_hz: float) -> bool:
+        """Whether the camera has this frame rate from now on.
+
+        The emulator shares its host with whatever else runs there; a loss that is ours shows in every window.
+        """
+        return any(self._rate_hz(camera) >= wanted_hz for _ in range(RATE_WINDOWS))
+
+    def _rate_hz(self, camera: str) -> float:
+        """Measure the published frames per second of their own capture times, over one window."""
+        start = self._record(camera)
+        wanted_ns = (start.captured_ns or 0) + RATE_WINDOW_NS
+        self.wait_until(lambda: (self._record(camera).captured_ns or 0) >= wanted_ns, f"{camera} to go on", 30)
+        end = self._record(camera)
+        return (end.frames - start.frames) * 1e9 / ((end.captured_ns or 0) - (start.captured_ns or 0))
+
+    def _record(self, camera: str) -> ChildRecord:
         board = self.board.latest()
-        record = next(child for child in board.children if child.name == camera) if board else None
-        if record is None or record.captured_ns is None:
-            raise AssertionError(f"the board has no frame of {camera}\n{_tail(self.log)}")
-        return record.frames, record.captured_ns / 1e9
+        assert board, f"there is no status board\n{_tail(self.log)}"
+        return next(child for child in board.children if child.name == camera)
 
     def wait_until(self, condition: Callable[[], bool], what: str, within_s: float) -> float:
         """Wait for the condition and return how long it took, in seconds. Fails with the end of its log."""
         return wait_until(condition, what, within_s, self.log)
 
-    def _image(self, source: str, image_format: "image_pb2.Image.Format") -> image_pb2.Image:
+    def _shot(self, source: str, image_format: "image_pb2.Image.Format") -> image_pb2.ImageCapture:
         request = build_image_request(
             source, quality_percent=95, image_format=image_format, pixel_format=image_pb2.Image.PIXEL_FORMAT_RGB_U8
         )
-        return self.images.get_image([request], timeout=10)[0].shot.image
+        return self.images.get_image([request], timeout=10)[0].shot
 
 
 @contextlib.contextmanager
@@ -103,15 +124,19 @@ def running_pipeline(folder: Path, device_names: list[str]) -> Iterator[Pipeline
     """Run a simulated robot and the supervisor on these devices; yields once the service is registered."""
     robot_port = _free_port()
     robot = ["-m", "simulated_robot", "--port", str(robot_port), "--ca-out", str(folder / "ca.pem")]
-    pipeline = [
+    supervise = [
         *("supervisor.py", "127.0.0.1", "--robot-port", str(robot_port), "--robot-ca", str(folder / "ca.pem")),
         *("--host-ip", "127.0.0.1", "--port", str(_free_port()), "--guid", "v4l2-test", "--secret", "v4l2-test"),
         *("--instance", INSTANCE, "--device-name", *device_names),
     ]
     with _running(robot, folder / "robot.log"):
         wait_until(lambda: _accepts_connections(robot_port), "the robot listens", START_S, folder / "robot.log")
-        with _running(pipeline, folder / "supervisor.log"):
-            yield _connect(robot_port, folder)
+        with _running(supervise, folder / "supervisor.log") as supervisor:
+            pipeline = _connect(robot_port, folder, supervisor)
+            try:
+                yield pipeline
+            finally:
+                pipeline.robot.stop_time_sync()
 
 
 def wait_until(condition: Callable[[], bool], what: str, within_s: float, log: Path) -> float:
@@ -128,27 +153,35 @@ def _tail(log: Path) -> str:
 
 
 @contextlib.contextmanager
-def _running(arguments: list[str], log: Path) -> Iterator[None]:
+def _running(arguments: list[str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, *arguments], cwd=PROJECT_FOLDER, stdout=output, stderr=subprocess.STDOUT
         )
         try:
-            yield
+            yield process
         finally:
             process.send_signal(signal.SIGTERM)
             exit_code = process.wait(STOP_S)
     assert exit_code == 0, f"exit code {exit_code}\n{_tail(log)}"
 
 
-def _connect(robot_port: int, folder: Path) -> Pipeline:
+def _connect(robot_port: int, folder: Path, supervisor: "subprocess.Popen[bytes]") -> Pipeline:
     log = folder / "supervisor.log"
     robot = create_standard_sdk("v4l2-test", cert_resource_glob=str(folder / "ca.pem")).create_robot("127.0.0.1")
     robot.update_secure_channel_port(robot_port)
     robot.authenticate("user", "password")
-    wait_until(lambda: SERVICE_NAME in robot.sync_with_directory(), "the service is registered", START_S, log)
+
+    def registered() -> bool:
+        assert supervisor.poll() is None, f"the supervisor has ended\n{_tail(log)}"
+        return SERVICE_NAME in robot.sync_with_directory()
+
+    wait_until(registered, "the service is registered", START_S, log)
+    robot.time_sync.wait_for_sync(timeout_sec=START_S)
     images = robot.ensure_client(SERVICE_NAME)
-    return Pipeline(images, robot.ensure_client(RobotStateClient.default_service_name), BoardReader(INSTANCE), log)
+    return Pipeline(
+        robot, images, robot.ensure_client(RobotStateClient.default_service_name), BoardReader(INSTANCE), log
+    )
 
 
 def _accepts_connections(port: int) -> bool:

@@ -10,7 +10,10 @@ pytestmark = pytest.mark.v4l2
 
 KEPT_RATE = 0.95
 JPEG_ERROR = 6  # of 255, on a plain colour at quality 95
-MEASURED_S = 8.0
+CLOCK_ERROR_S = 0.025  # two time synchronizations over loopback; less than what the driver is ahead
+MAX_AGE_S = 0.5
+FAULT = "Image Capture Failure for video0"
+UNPLUGGED = ("absent", "open_failed")
 
 
 @pytest.mark.parametrize("source", vivid.NODES)
@@ -26,13 +29,26 @@ def test_jpeg_has_the_drivers_colours(pipeline: Pipeline, source: str) -> None:
     assert error[:, vivid.inside_bars()].max() <= JPEG_ERROR
 
 
-def test_both_keep_the_drivers_rate(pipeline: Pipeline, driver_rates_hz: dict[str, float]) -> None:
-    """Each camera has at least 95 % of the rate that a lone OpenCV reader gets, with both running."""
-    for name, alone_hz in driver_rates_hz.items():
-        assert pipeline.rate_hz(name, MEASURED_S) >= KEPT_RATE * alone_hz
+@pytest.mark.parametrize("source", vivid.NODES)
+def test_acquisition_time_is_the_drivers_and_never_ahead(pipeline: Pipeline, source: str) -> None:
+    """The driver stamps its frames 33 ms ahead of the clock; in robot time no answer is from the future, or old."""
+    ages_s = [pipeline.age_s(source) for _ in range(10)]
+    assert min(ages_s) > -CLOCK_ERROR_S
+    assert max(ages_s) < MAX_AGE_S
+
+
+@pytest.mark.parametrize("source", vivid.NODES)
+def test_keeps_the_drivers_rate(pipeline: Pipeline, driver_rates_hz: dict[str, float], source: str) -> None:
+    """With both cameras running, each has at least 95 % of the rate that a lone OpenCV reader gets from it."""
+    assert pipeline.keeps(source, KEPT_RATE * driver_rates_hz[source])
+
+
+def test_status_tells_what_the_driver_delivers(pipeline: Pipeline, driver_rates_hz: dict[str, float]) -> None:
+    """`status --json` has size, encoding and rate of both cameras."""
     for name, record in pipeline.status().items():
-        if name in driver_rates_hz:
-            assert record["rate_hz"] >= KEPT_RATE * driver_rates_hz[name]
+        assert (record["rows"], record["cols"], record["encoding"]) == (vivid.ROWS, vivid.COLS, "bgr8")
+        # Starting the status command takes an emulated processor for seconds: this is no measurement of the pipeline.
+        assert record["rate_hz"] == pytest.approx(driver_rates_hz[name], rel=0.3)
 
 
 def test_unplugging_is_a_fault_of_that_camera_only(pipeline: Pipeline, driver_rates_hz: dict[str, float]) -> None:
@@ -40,10 +56,11 @@ def test_unplugging_is_a_fault_of_that_camera_only(pipeline: Pipeline, driver_ra
     with vivid.unplugged(vivid.NODES["video0"]):
         pipeline.wait_until(lambda: not pipeline.answers("video0"), "video0 stops answering", 5)
         pipeline.wait_until(lambda: bool(pipeline.faults()), "a fault of video0", 15)
-        assert pipeline.rate_hz("video1", MEASURED_S) >= KEPT_RATE * driver_rates_hz["video1"]
+        pipeline.wait_until(lambda: pipeline.error_code("video0") in UNPLUGGED, "the worker finds it unplugged", 60)
+        assert pipeline.keeps("video1", KEPT_RATE * driver_rates_hz["video1"])
         assert pipeline.answers("video1")
         assert not pipeline.answers("video0")
-        assert all("video0" in fault for fault in pipeline.faults())
-    pipeline.wait_until(lambda: pipeline.answers("video0"), "video0 answers again", 60)
+        assert [fault.partition(":")[0] for fault in pipeline.faults()] == [FAULT]
+    pipeline.wait_until(lambda: pipeline.answers("video0"), "video0 answers again", 90)
     pipeline.wait_until(lambda: not pipeline.faults(), "the fault is cleared", 30)
     assert np.array_equal(pipeline.raw("video0"), vivid.picture(vivid.BRIGHTNESS["video0"]))
