@@ -4,11 +4,13 @@
 which no CPU lets earlier accesses sink below or later ones rise above (glibc: CAS-release, then CAS-acquire).
 In this order only: `acquire` then `release` would let accesses move in from both sides.
 
-Threads may share one fence: whoever acquires has released before, so a token is always there.
+Threads, and even processes, may share one fence: whoever acquires has released before, so a token is always there.
+A process makes only one: a SIGKILL inside glibc's sem_open leaves a nameless `sem.XXXXXX` that nobody dares to sweep.
 """
 
 import contextlib
 import errno
+import functools
 import os
 
 import posix_ipc
@@ -35,3 +37,9 @@ class Fence:
         """Order every access before this call before every access after it."""
         self._semaphore.release()
         self._semaphore.acquire(0)
+
+
+@functools.cache
+def fence_of_this_process(instance: str) -> Fence:
+    """The fence that all rings of an instance share in this process. Raises what Fence raises."""
+    return Fence(instance)

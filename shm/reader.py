@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from shm import layout, names, protocol, segment
-from shm.fence import Fence
+from shm.fence import fence_of_this_process
 from shm.frame import DEFAULT_PARAMS_ID, Encoding, Frame, Loss, describes_a_frame
 
 _T = TypeVar("_T")
@@ -29,7 +29,7 @@ class RingReader:
         self.problem: str | None = None
         self.lapped = 0
         self._name = names.segment_name(instance, camera)
-        self._fence = Fence(instance)
+        self._fence = fence_of_this_process(instance)
         self._attached: segment.Attached | None = None
         self._attaching = threading.Lock()
 

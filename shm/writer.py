@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from shm import layout, names, protocol, segment
-from shm.fence import Fence
+from shm.fence import fence_of_this_process
 from shm.frame import DEFAULT_PARAMS_ID, Encoding, describes_a_frame
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class RingWriter:
         """Build the ring aside. Raises ShmFullError, ForeignSegmentError, or LayoutError for the descriptor."""
         epoch = secrets.randbits(63) | 1
         header = layout.pack_header(self._layout, epoch, self._name[1:], self._descriptor)
-        fence = Fence(self._instance)
+        fence = fence_of_this_process(self._instance)
         self._memory = segment.create_aside(self._name, header, self._layout.total_bytes, fence)
         self._named, self._next_number = False, None
         return self

@@ -17,16 +17,18 @@ def publish(
     stamp: int,
     size_bytes: int,
     *,
+    rows: int = 1,
     encoding: Encoding = Encoding.MONO8,
     params_id: bytes = DEFAULT_PARAMS_ID,
 ) -> int:
-    """Publish one row of a stamped frame, captured now, and return its number."""
+    """Publish a stamped frame, captured now, and return its number. `size_bytes` is a multiple of 8 and of the rows."""
+    stride = size_bytes // rows
     return ring.publish(
         payload_of(stamp, size_bytes),
         captured_ns=time.monotonic_ns(),
-        rows=1,
-        cols=size_bytes // (1 if encoding.compressed else encoding.bytes_per_pixel),
-        row_stride_bytes=0 if encoding.compressed else size_bytes,
+        rows=rows,
+        cols=stride // (1 if encoding.compressed else encoding.bytes_per_pixel),
+        row_stride_bytes=0 if encoding.compressed else stride,
         encoding=encoding,
         gain=float(stamp % 1000),
         params_id=params_id,
@@ -47,7 +49,8 @@ def stamp_of(frame: Frame) -> Stamp:
     stamp = int.from_bytes(data[:8], "little")
     if data != payload_of(stamp, len(data)):
         raise TornError(f"frame {frame.frame_number}: a payload of {len(data)} bytes from more than one frame")
-    if frame.gain != float(stamp % 1000) or (not frame.encoding.compressed and frame.row_stride_bytes != len(data)):
+    described = len(data) if frame.encoding.compressed else frame.rows * frame.row_stride_bytes
+    if frame.gain != float(stamp % 1000) or described != len(data):
         raise TornError(f"frame {frame.frame_number}: metadata of another frame than its payload")
     return Stamp(stamp, len(data))
 

@@ -8,8 +8,8 @@ import threading
 import posix_ipc
 import pytest
 
-from shm import RingReader, ShmFullError, layout, names, segment
-from shm.fence import Fence
+from shm import RingReader, RingWriter, ShmFullError, layout, names, segment
+from shm.fence import Fence, fence_of_this_process
 
 _PATTERNS = (0x1111111111111111, 0xEEEEEEEEEEEEEEEE)
 _ALTERNATE = """
@@ -67,16 +67,25 @@ def test_a_fence_whose_name_was_swept(monkeypatch: pytest.MonkeyPatch) -> None:
     Fence("fencetest")()
 
 
-@pytest.mark.parametrize("make", [lambda: RingReader("fencetest", "a"), lambda: Fence("fencetest")])
-def test_no_room_for_a_fence(make: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A /dev/shm that is full to the last page is named as such, with the remedy."""
+def test_no_room_for_a_fence(instance: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A /dev/shm that is full to the last page is named as such, with the remedy, to readers and writers."""
 
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(posix_ipc, "Semaphore", full)
     with pytest.raises(ShmFullError, match="shm_size"):
-        make()
+        RingReader(instance, "a")
+    with (
+        pytest.raises(ShmFullError, match="shm_size"),
+        RingWriter(instance, "a", payload_capacity_bytes=1, descriptor={}),
+    ):
+        pass
+
+
+def test_a_process_makes_one_fence(instance: str) -> None:
+    """All rings of a process share one semaphore."""
+    assert RingReader(instance, "a")._fence is RingReader(instance, "b")._fence is fence_of_this_process(instance)
 
 
 def test_a_counter_is_never_half_written(instance: str) -> None:
