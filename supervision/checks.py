@@ -30,12 +30,20 @@ def check(settings: Settings) -> None:
     _check_memory(settings)
 
 
-def with_host_ip(settings: Settings) -> Settings:
-    """Fill in the address that is registered with the robot: the local end of the route to it."""
+def with_host_ip(settings: Settings, known: Settings | None = None) -> Settings:
+    """Fill in the address that is registered with the robot: the local end of the route to it.
+
+    It is taken from `known` settings for the same robot, if there are any: a name may take long to look up.
+    """
     if settings.service.host_ip is not None:
         _check_address(settings.service.host_ip)
         return settings
-    host_ip = "127.0.0.1" if settings.simulate else _address_of_route_to(settings.robot.hostname)
+    if known and known.service.host_ip and known.robot.hostname == settings.robot.hostname:
+        host_ip = known.service.host_ip
+    elif settings.simulate:
+        host_ip = "127.0.0.1"
+    else:
+        host_ip = _address_of_route_to(settings.robot.hostname)
     if settings.robot.hostname == PAYLOAD_ROBOT and not settings.simulate:
         _check_inside_payload_network(host_ip)
     service = settings.service.model_copy(update={"host_ip": host_ip})

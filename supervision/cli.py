@@ -52,14 +52,18 @@ def exit_code_of(run: Callable[[], int]) -> int:
 def _supervise(flags: argparse.Namespace) -> int:
     folder = Path.cwd()
 
-    def load() -> Settings:
-        return settings_from_flags(flags, folder)
+    settings = settings_from_flags(flags, folder)
 
-    settings = load()
+    def reload() -> Settings:
+        # The loop runs meanwhile: nothing is searched or looked up again. No cameras in the file are none at all.
+        return settings_from_flags(flags, folder, find=dict, known=settings)
+
     output = Output(_STDOUT)
     repeat = settings.simulate or os.isatty(_STDOUT)
     display = Display(settings, output, repeat=repeat)
-    return Supervisor(settings, duration_s=flags.duration, show=display.show, reload=load).run()
+    return Supervisor(
+        settings, duration_s=flags.duration, show=display.show, reload=reload if flags.config else None
+    ).run()
 
 
 def log_to_stderr(*, verbose: bool) -> None:

@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,10 +53,16 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def settings_from_flags(flags: argparse.Namespace, folder: Path) -> Settings:
-    """Read the configuration file, put the flags over it, find cameras if there are none, and check everything.
+def settings_from_flags(
+    flags: argparse.Namespace,
+    folder: Path,
+    find: Callable[[], dict[str, Any]] = find_cameras,
+    known: Settings | None = None,
+) -> Settings:
+    """Read the configuration file, put the flags over it, `find` cameras if there are none, and check everything.
 
-    `folder` is the one that relative paths among the flags belong to. Raises ConfigurationError, NoCameraFoundError.
+    `folder` is the one that relative paths among the flags belong to; what took time to find out may be `known`.
+    Raises ConfigurationError, NoCameraFoundError.
     """
     below = read_file(flags.config) if flags.config else {}
     above, cameras = _document(flags, folder)
@@ -67,12 +73,12 @@ def settings_from_flags(flags: argparse.Namespace, folder: Path) -> Settings:
         extra = SIMULATED_CAMERAS if document.get("simulate") is True and not below.get("cameras") else {}
         document["cameras"] = {**extra, **cameras}
     elif not document.get("cameras"):
-        document["cameras"] = find_cameras()
+        document["cameras"] = find()
     _put_camera_flags_over(document["cameras"], flags)
     settings = validate(document, _source(flags))
     try:
         check(settings)
-        return with_host_ip(settings)
+        return with_host_ip(settings, known)
     except ConfigurationError as error:
         raise ConfigurationError(f"{_source(flags)}: {error}") from error
 

@@ -163,6 +163,7 @@ class Supervisor:
 
     def _change_settings(self, crew: Crew, now_ns: int) -> None:
         if not self._reload or self._stopping is not None:
+            _log.info("SIGHUP: there is no configuration file to read again")
             return
         try:
             settings = self._reload()

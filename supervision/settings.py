@@ -16,7 +16,6 @@ PositiveSeconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 _SCRIPT_LINE = r"^\d+(\.\d+)?: *[a-z_]+( +\S+)?$"
-_TEXT = r"^[^\x00]+$"
 ROBOT_PORT = 443
 PAYLOAD_ROBOT = "192.168.50.3"
 PAYLOAD_CREDENTIALS = Path("/opt/payload_credentials/payload_guid_and_secret")
@@ -49,7 +48,7 @@ class CameraSettings(_Settings):
     """
 
     driver: Literal["opencv", "synthetic"] = "opencv"
-    device: Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=_TEXT)] | None = None
+    device: int | str | None = None
     codec: Annotated[str, Field(min_length=4, max_length=4)] | None = None
     width: Annotated[int, Field(ge=16, le=16384)] | None = None
     height: Annotated[int, Field(ge=16, le=16384)] | None = None
@@ -68,6 +67,10 @@ class CameraSettings(_Settings):
             raise ValueError("needs a device: an index, a /dev path, a video file or a URL")
         if self.driver == "synthetic" and self.device is not None:
             raise ValueError("a synthetic camera has no device")
+        if isinstance(self.device, int) and self.device < 0:
+            raise ValueError("device: an index is 0 or more")
+        if isinstance(self.device, str) and (not self.device or "\0" in self.device):
+            raise ValueError("device: is no path")
         if isinstance(self.device, str) and "://" in self.device:
             urlsplit(self.device)  # raises ValueError for what is no URL
         if (self.width is None) != (self.height is None):

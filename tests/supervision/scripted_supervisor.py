@@ -1,10 +1,15 @@
-"""The real supervisor over scripted children: settings as JSON in argv, everything else as it is in production."""
+"""The real supervisor over scripted children: settings as JSON in argv, everything else as it is in production.
+
+SIGHUP makes it read new settings, as JSON too, from the `file` that the request names.
+"""
 
 import json
 import sys
+from pathlib import Path
 
 from shm.records import Kind
 from supervision.cli import exit_code_of, log_to_stderr
+from supervision.configuration import validate
 from supervision.loop import Supervisor
 from supervision.settings import Settings
 from supervision.timing import Timing
@@ -16,10 +21,16 @@ def main() -> int:
     """Run the supervisor that the first argument describes."""
     request = json.loads(sys.argv[1])
     log_to_stderr(verbose=True)
-    settings = Settings.model_validate_json(json.dumps(request["settings"]))
+    settings = Settings.model_validate(request["settings"])
     modules: dict[Kind, str] = {"camera": MODULE, "servicer": MODULE, "simulated_robot": MODULE}
-    timing = Timing(**request.get("timing", {}))
-    return exit_code_of(Supervisor(settings, duration_s=request.get("duration_s"), modules=modules, timing=timing).run)
+    supervisor = Supervisor(
+        settings,
+        duration_s=request.get("duration_s"),
+        reload=lambda: validate(json.loads(Path(request["file"]).read_text()), "the file"),
+        modules=modules,
+        timing=Timing(**request.get("timing", {})),
+    )
+    return exit_code_of(supervisor.run)
 
 
 if __name__ == "__main__":

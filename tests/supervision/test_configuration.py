@@ -1,0 +1,178 @@
+"""Configuration files with mistakes: one line that names file and key, exit code 78, and nothing started."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from supervision import exit_codes
+from supervision.checks import check
+from supervision.cli import exit_code_of
+from supervision.configuration import ConfigurationError, complete, read_file, validate
+from supervision.flags import parse_flags, settings_from_flags
+from supervision.instance import lock_path
+from supervision.process import PROJECT_FOLDER
+from supervision.settings import Settings
+
+ONE_CAMERA = "simulate = true\n[cameras.front]\ndevice = 0\n"
+REAL = '[robot]\nhostname = "127.0.0.1"\nguid = "g"\nsecret = "s"\n[cameras.front]\ndevice = 0\n'
+PAYLOAD = '[robot]\nguid = "g"\nsecret = "s"\n[cameras.front]\ndevice = 0\n'
+
+MISTAKES = {
+    "not toml": ("= 1", "line 1"),
+    "twice the same key": ("simulate = true\nsimulate = true", "Cannot overwrite"),
+    "unknown key": ("speed = 1\n" + ONE_CAMERA, "speed: unknown key"),
+    "unknown table": (ONE_CAMERA + "[servce]\nport = 1", "servce: unknown key"),
+    "unknown camera key": (ONE_CAMERA + "with = 640", "cameras.front.with: unknown key"),
+    "instance with a dot": ('instance = "a.b"\n' + ONE_CAMERA, "instance: a name is"),
+    "instance too long": (f'instance = "{"a" * 33}"\n' + ONE_CAMERA, "instance: a name is"),
+    "instance with a slash": ('instance = "a/b"\n' + ONE_CAMERA, "instance: a name is"),
+    "camera name": ("simulate = true\n[cameras.Front]\ndevice = 0", "cameras.Front: a name is"),
+    "camera name with a path": ('simulate = true\n[cameras."../x"]\ndevice = 0', "cameras.../x: a name is"),
+    "cameras are no table": ("cameras = 5", "cameras:"),
+    "camera is no table": ("[cameras]\nfront = 5", "cameras.front:"),
+    "robot is no table": ("robot = 5\n[cameras.front]\ndevice = 0", "robot:"),
+    "service is a list": ("service = [1]\n" + ONE_CAMERA, "service:"),
+    "simulate is text": ('simulate = "yes"\n[cameras.front]\ndevice = 0', "simulate:"),
+    "no device": ("simulate = true\n[cameras.front]\nfps = 3.0", "cameras.front: needs a device"),
+    "device of a synthetic camera": (ONE_CAMERA + 'driver = "synthetic"', "a synthetic camera has no device"),
+    "device is a float": ("simulate = true\n[cameras.front]\ndevice = 0.5", "cameras.front.device:"),
+    "device is negative": ("simulate = true\n[cameras.front]\ndevice = -1", "cameras.front: device:"),
+    "device with a zero byte": ('simulate = true\n[cameras.front]\ndevice = "a\\u0000"', "cameras.front: device:"),
+    "device is no url": ('simulate = true\n[cameras.front]\ndevice = "rtsp://["', "cameras.front:"),
+    "unknown driver": (ONE_CAMERA + 'driver = "gphoto"', "cameras.front.driver:"),
+    "fps is negative": (ONE_CAMERA + "fps = -1.0", "cameras.front.fps:"),
+    "fps is infinite": (ONE_CAMERA + "fps = inf", "cameras.front.fps:"),
+    "fps is nan": (ONE_CAMERA + "fps = nan", "cameras.front.fps:"),
+    "fps is text": (ONE_CAMERA + 'fps = "30"', "cameras.front.fps:"),
+    "fps is a date": (ONE_CAMERA + "fps = 2024-01-01", "dates and times"),
+    "width alone": (ONE_CAMERA + "width = 640", "cameras.front: width and height go together"),
+    "width is enormous": (ONE_CAMERA + "width = 99999999\nheight = 10", "cameras.front.width:"),
+    "codec": (ONE_CAMERA + 'codec = "H"', "cameras.front.codec:"),
+    "slots": (ONE_CAMERA + "slots = 3", "cameras.front.slots:"),
+    "slots is a bool": (ONE_CAMERA + "slots = true", "cameras.front.slots:"),
+    "max age": (ONE_CAMERA + "max_age_s = 0", "cameras.front.max_age_s:"),
+    "capture longer than open": (ONE_CAMERA + "capture_timeout_s = 20", "cameras.front.capture_timeout_s:"),
+    "capture shorter than a frame": (ONE_CAMERA + "fps = 0.5", "cameras.front.capture_timeout_s:"),
+    "max age shorter than a frame": (ONE_CAMERA + "fps = 5.0\nmax_age_s = 0.1", "cameras.front.max_age_s:"),
+    "same index": (ONE_CAMERA + "[cameras.rear]\ndevice = 0", "cameras.rear.device:"),
+    "index and path": (ONE_CAMERA + '[cameras.rear]\ndevice = "/dev/video0"', "the device of camera front too"),
+    "script": (
+        'simulate = true\n[cameras.a]\ndriver = "synthetic"\nsynthetic.script = ["hang"]',
+        "cameras.a.synthetic.script.0:",
+    ),
+    "encoding": (
+        'simulate = true\n[cameras.a]\ndriver = "synthetic"\nsynthetic.encoding = "rgb"',
+        "a.synthetic.encoding:",
+    ),
+    "port out of range": ("service.port = 70000\n" + ONE_CAMERA, "service.port:"),
+    "port is a bool": ("service.port = true\n" + ONE_CAMERA, "service.port:"),
+    "port outside the payload's": ("service.port = 8080\n" + PAYLOAD, "service.port: 8080 cannot be reached"),
+    "reserved port": ("service.port = 21443\n" + PAYLOAD, "service.port: 21443 cannot be reached"),
+    "host_ip": ('service.host_ip = "home"\n' + REAL, "service.host_ip:"),
+    "host_ip of everybody": ('service.host_ip = "0.0.0.0"\n' + REAL, "service.host_ip:"),
+    "no route": (
+        '[robot]\nhostname = "no.such.host.invalid"\n' + REAL.partition("\n")[2].partition("\n")[2],
+        "--host-ip",
+    ),
+    "guid alone": (REAL.replace('secret = "s"\n', ""), "guid and secret"),
+    "guid and file": (REAL.replace('guid = "g"', 'guid = "g"\npayload_credentials_file = "f"'), "not both"),
+    "no credentials": ('[robot]\nhostname = "127.0.0.1"\n[cameras.a]\ndevice = 0', "robot.payload_credentials_file"),
+    "missing credentials": (
+        '[robot]\nhostname = "127.0.0.1"\npayload_credentials_file = "no"\n[cameras.a]\ndevice = 0',
+        "No such file",
+    ),
+    "too large for /dev/shm": (
+        ONE_CAMERA
+        + "width = 16384\nheight = 16384\nslots = 64\n"
+        + "".join(
+            f"[cameras.c{number}]\ndevice = {number}\nwidth = 16384\nheight = 16384\nslots = 64\n"
+            for number in range(1, 9)
+        ),
+        "shm_size",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_mistake_is_one_line(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Each mistake gives exit code 78 and one line with the file and the key."""
+    text, key = MISTAKES[name]
+    file = tmp_path / "pipeline.toml"
+    file.write_text(text)
+    flags = parse_flags(["--config", str(file)])
+    code = exit_code_of(lambda: bool(settings_from_flags(flags, tmp_path)))
+    said = capfd.readouterr().err
+    assert code == exit_codes.BAD_CONFIGURATION
+    assert said.count("\n") == 1
+    assert key in said
+    assert str(file) in said
+
+
+@pytest.mark.parametrize("name", ["unknown key", "same index", "missing credentials"])
+def test_nothing_is_started(name: str, tmp_path: Path) -> None:
+    """The command ends with 78 within a second or two, and has not even taken the instance."""
+    file = tmp_path / "pipeline.toml"
+    file.write_text(MISTAKES[name][0])
+    instance = f"test-mistake-{name.replace(' ', '-')}"
+    supervisor = subprocess.run(
+        [sys.executable, PROJECT_FOLDER / "supervisor.py", "--config", file, "--instance", instance],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert supervisor.returncode == exit_codes.BAD_CONFIGURATION
+    assert supervisor.stderr.count("\n") == 1
+    assert supervisor.stdout == ""
+    assert not lock_path(instance).exists()
+
+
+def test_missing_file_is_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A configuration file that is not there is named."""
+    flags = parse_flags(["--config", str(tmp_path / "no.toml")])
+    assert exit_code_of(lambda: bool(settings_from_flags(flags, tmp_path))) == exit_codes.BAD_CONFIGURATION
+    assert capfd.readouterr().err == f"supervisor.py: {tmp_path / 'no.toml'}: No such file or directory\n"
+
+
+def test_secret_is_never_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A mistake beside a secret, or in it, does not put it into the log; no settings show it either."""
+    file = tmp_path / "pipeline.toml"
+    file.write_text('[robot]\nguid = "g"\nsecret = ["hunter2"]\n[cameras.front]\ndevice = 0\n')
+    flags = parse_flags(["--config", str(file)])
+    exit_code_of(lambda: bool(settings_from_flags(flags, tmp_path)))
+    said = capfd.readouterr().err
+    assert "robot.secret" in said
+    assert "hunter2" not in said
+    settings = Settings.model_validate({"robot": {"guid": "g", "secret": "hunter2"}})
+    assert "hunter2" not in repr(settings)
+
+
+def test_paths_belong_to_the_folder_of_the_file(tmp_path: Path) -> None:
+    """Relative devices and credentials are found from wherever the supervisor is started."""
+    file = tmp_path / "pipeline.toml"
+    file.write_text('[robot]\npayload_credentials_file = "creds"\n[cameras.a]\ndevice = "clip.mp4"\n')
+    settings = validate(read_file(file), "file")
+    assert settings.cameras["a"].device == str(tmp_path / "clip.mp4")
+    assert settings.robot.payload_credentials_file == tmp_path / "creds"
+
+
+def test_symbolic_link_to_a_device_is_that_device(tmp_path: Path) -> None:
+    """A stable name in /dev/v4l/by-id and the index that it stands for are one camera."""
+    link = tmp_path / "by-id"
+    link.symlink_to("/dev/video3")
+    document = {"simulate": True, "cameras": {"a": {"device": 3}, "b": {"device": str(link)}}}
+    with pytest.raises(ConfigurationError, match="is the device of camera a too"):
+        check(validate(document, "file"))
+
+
+def test_example_file_is_valid() -> None:
+    """The example shows two synthetic cameras and a simulated robot, and every key in it exists."""
+    text = (PROJECT_FOLDER / "pipeline.example.toml").read_text()
+    settings = validate(complete(read_file(PROJECT_FOLDER / "pipeline.example.toml")), "example")
+    check(settings)
+    assert settings.simulate
+    assert list(settings.cameras) == ["front", "rear"]
+    for model in (settings, settings.robot, settings.service, settings.cameras["front"]):
+        assert all(key in text for key in type(model).model_fields)

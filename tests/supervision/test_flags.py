@@ -1,0 +1,169 @@
+"""The command line: the tutorial's flags in either order, and ours."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from supervision.configuration import ConfigurationError, shown_device, source_name
+from supervision.flags import parse_flags, settings_from_flags, split_devices
+from supervision.process import PROJECT_FOLDER
+from supervision.settings import DEFAULT_PORT, PAYLOAD_CREDENTIALS, CameraSettings, Settings
+
+GUID = ["--guid", "g", "--secret", "s"]
+
+
+def settings_of(folder: Path, *arguments: str) -> Settings:
+    """Return the settings that a command line means in `folder`."""
+    return settings_from_flags(parse_flags(arguments), folder, find=lambda: {"video7": {"device": "/dev/video7"}})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hostname", "devices"),
+    [
+        ([], None, []),
+        (["robot"], "robot", []),
+        (["robot", "--device-name", "0"], "robot", ["0"]),
+        (["--device-name", "0", "1", "robot"], "robot", ["0", "1"]),
+        (["--device-name", "0", "1", "10.0.0.3"], "10.0.0.3", ["0", "1"]),
+        (["--device-name", "0", "robot", "--device-name", "1"], "robot", ["0", "1"]),
+        (["--device-name", "0", "--device-name", "1", "--port", "21101", "robot"], "robot", ["0", "1"]),
+        (["--device-name", "0", "/dev/video1"], None, ["0", "/dev/video1"]),
+        (["--device-name", "clip.mp4"], None, ["clip.mp4"]),
+        (["--device-name", "rtsp://camera/1"], None, ["rtsp://camera/1"]),
+        (["--device-name", "sub/other.mp4"], None, ["sub/other.mp4"]),
+    ],
+)
+def test_hostname_in_either_order(
+    tmp_path: Path, arguments: list[str], hostname: str | None, devices: list[str]
+) -> None:
+    """The robot's name is found before the devices and after them; a file that exists is no hostname."""
+    (tmp_path / "clip.mp4").touch()
+    flags = parse_flags(arguments)
+    assert split_devices(flags.hostname, flags.device_name, tmp_path) == (hostname, devices)
+
+
+@pytest.mark.parametrize(
+    ("device", "name"),
+    [
+        (0, "video0"),
+        ("/dev/video2", "video2"),
+        ("/home/me/My Clip.MP4", "my-clip-mp4"),
+        ("rtsp://user:password@10.0.0.5:554/stream1?token=x", "10-0-0-5-stream1"),
+        ("/x/" + "long" * 20, "long" * 8),
+        ("/x/…", "camera"),
+    ],
+)
+def test_source_names(device: int | str, name: str) -> None:
+    """A source is named after its device, in the characters that a name may have, and without a password."""
+    assert source_name(device) == name
+
+
+def test_password_in_a_url_is_not_shown() -> None:
+    """What is announced of a URL is scheme, host and path."""
+    camera = CameraSettings(device="rtsp://user:password@10.0.0.5:554/stream1?token=x")
+    assert shown_device(camera) == "rtsp://10.0.0.5:554/stream1"
+
+
+def test_tutorial_flags(tmp_path: Path) -> None:
+    """Everything that the tutorial's command line says arrives, paths made absolute."""
+    (tmp_path / "creds").write_text("guid\nsecret\n")
+    settings = settings_of(
+        tmp_path,
+        *("127.0.0.1", "--host-ip", "10.0.0.2", "--port", "21101", "--payload-credentials-file", "creds"),
+        *("--device-name", "0", "./clip.mp4", "--codec", "MJPG", "--res-width", "640", "--res-height", "480"),
+    )
+    assert (settings.robot.hostname, settings.service.host_ip, settings.service.port) == (
+        "127.0.0.1",
+        "10.0.0.2",
+        21101,
+    )
+    assert settings.robot.payload_credentials_file == tmp_path / "creds"
+    assert list(settings.cameras) == ["video0", "clip-mp4"]
+    assert settings.cameras["video0"].device == 0
+    clip = settings.cameras["clip-mp4"]
+    assert (clip.device, clip.codec, clip.width, clip.height) == (str(tmp_path / "clip.mp4"), "MJPG", 640, 480)
+
+
+def test_host_ip_is_the_end_of_the_route(tmp_path: Path) -> None:
+    """Without --host-ip the address towards the robot is registered."""
+    settings = settings_of(tmp_path, "127.0.0.1", *GUID, "--device-name", "0")
+    assert (settings.service.host_ip, settings.service.port) == ("127.0.0.1", DEFAULT_PORT)
+
+
+def test_hostname_without_devices_finds_cameras(tmp_path: Path) -> None:
+    """A robot alone is served with whatever is plugged in."""
+    assert list(settings_of(tmp_path, "127.0.0.1", *GUID).cameras) == ["video7"]
+
+
+@pytest.mark.skipif(PAYLOAD_CREDENTIALS.exists(), reason="this is a payload computer")
+def test_no_argument_means_a_payload_computer(tmp_path: Path) -> None:
+    """Without any argument the payload's own credentials are asked for."""
+    with pytest.raises(ConfigurationError, match=str(PAYLOAD_CREDENTIALS)):
+        settings_of(tmp_path)
+
+
+def test_simulate_brings_two_cameras(tmp_path: Path) -> None:
+    """--simulate serves two synthetic cameras on the loopback; devices come in addition, and files are looped."""
+    (tmp_path / "clip.mp4").touch()
+    assert list(settings_of(tmp_path, "--simulate").cameras) == ["front", "rear"]
+    settings = settings_of(tmp_path, "--simulate", "--device-name", "0", "clip.mp4")
+    assert list(settings.cameras) == ["front", "rear", "video0", "clip-mp4"]
+    assert settings.cameras["clip-mp4"].loop
+    assert not settings.cameras["video0"].loop
+    assert settings.service.host_ip == "127.0.0.1"
+
+
+def test_flags_win_over_the_file(tmp_path: Path) -> None:
+    """A flag replaces the file's value, --device-name its cameras, and --simulate its robot."""
+    file = tmp_path / "pipeline.toml"
+    file.write_text('instance = "a"\n[robot]\nhostname = "1.2.3.4"\n[service]\nport = 21102\n[cameras.x]\ndevice = 3\n')
+    settings = settings_of(tmp_path, "--config", str(file), "--simulate", "--instance", "b", "--fps", "10")
+    assert (settings.instance, settings.service.port, settings.simulate) == ("b", 21102, True)
+    assert list(settings.cameras) == ["x"]
+    assert settings.cameras["x"].fps == 10
+    settings = settings_of(tmp_path, "--config", str(file), "--simulate", "--device-name", "0")
+    assert list(settings.cameras) == ["video0"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["127.0.0.1", "--guid", "g", "--device-name", "0"], "guid and secret"),
+        (["127.0.0.1", *GUID, "--device-name", "0", "/dev/video0"], "both be called video0"),
+        (["127.0.0.1", *GUID, "--device-name", "0", "--codec", "M"], "codec"),
+        (["--simulate", "robot"], "does not go together"),
+        (["--simulate", "--device-name", "http://[/"], "--device-name"),
+        (["--simulate", "--instance", "A"], "instance"),
+        ([*GUID, "--device-name", "0", "--port", "8080"], "service.port"),
+        ([*GUID, "--device-name", "0", "--host-ip", "here"], "service.host_ip"),
+    ],
+)
+def test_flags_that_cannot_work(tmp_path: Path, arguments: list[str], words: str) -> None:
+    """Mistakes among the flags are sentences too."""
+    with pytest.raises(ConfigurationError, match=words):
+        settings_of(tmp_path, *arguments)
+
+
+def test_import_loads_nothing_heavy() -> None:
+    """The supervisor's process holds neither OpenCV nor gRPC nor the robot's SDK nor numpy."""
+    code = "import supervisor, sys; print({'cv2', 'grpc', 'bosdyn', 'google', 'numpy'} & set(sys.modules))"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT_FOLDER, capture_output=True, text=True, check=True, timeout=20
+    )
+    assert loaded.stdout == "set()\n"
+
+
+def test_help_names_every_way_to_run() -> None:
+    """--help shows the commands that a newcomer needs."""
+    shown = subprocess.run(
+        [sys.executable, "supervisor.py", "--help"],
+        cwd=PROJECT_FOLDER,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+    )
+    for words in ("--simulate", "--config", "status", "--payload-credentials-file", "exit codes"):
+        assert words in shown.stdout

@@ -1,0 +1,40 @@
+"""What a service manager hears."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.supervision.running import RunningSupervisor, wait_for
+
+
+def test_ready_watchdog_and_stopping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """READY=1 comes when every camera has a frame or an error, WATCHDOG=1 all the time, STOPPING=1 at the end."""
+    heard: list[bytes] = []
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        with RunningSupervisor(tmp_path / "log", {"front": "work", "rear": "absent"}) as supervisor:
+
+            def hears(message: bytes) -> bool:
+                heard.append(manager.recv(100))
+                return message in heard
+
+            wait_for(lambda: hears(b"READY=1"), "READY=1")
+            assert b"WATCHDOG=1" in heard
+            supervisor.wait_until_working("front")
+            supervisor.popen.terminate()
+            wait_for(lambda: hears(b"STOPPING=1"), "STOPPING=1")
+    assert heard.count(b"READY=1") == 1
+
+
+def test_not_ready_while_a_camera_is_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A camera that has neither a frame nor an error keeps the service manager waiting."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        with RunningSupervisor(tmp_path / "log", {"front": "never_ready"}) as supervisor:
+            supervisor.wait_until("servicer", lambda child: child.state == "running")
+            assert {manager.recv(100) for _ in range(5)} == {b"WATCHDOG=1"}

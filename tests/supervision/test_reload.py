@@ -1,0 +1,53 @@
+"""SIGHUP: the configuration is read again, and only what it changes is touched."""
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shm import names
+from tests.supervision.running import RunningSupervisor, settings_document, wait_for
+
+
+@pytest.fixture
+def supervisor(tmp_path: Path) -> Iterator[RunningSupervisor]:
+    """Run three cameras, with `tmp_path/file` as the configuration that SIGHUP reads."""
+    cameras = {"same": "work", "changed": "work", "removed": "work"}
+    with RunningSupervisor(tmp_path / "log", cameras, file=str(tmp_path / "file")) as supervisor:
+        for name in (*cameras, "servicer"):
+            supervisor.wait_until_working(name)
+        yield supervisor
+
+
+def reload(supervisor: RunningSupervisor, text: str) -> None:
+    """Write the configuration, and send SIGHUP."""
+    (supervisor.log_file.parent / "file").write_text(text)
+    supervisor.popen.send_signal(signal.SIGHUP)
+
+
+def test_only_what_changed_is_restarted(supervisor: RunningSupervisor) -> None:
+    """A changed camera is restarted, a new one started, a removed one stopped with its ring; the rest goes on."""
+    same, changed = supervisor.wait_until_working("same"), supervisor.wait_until_working("changed")
+    ring = names.path_of(names.segment_name(supervisor.instance, "removed"))
+    ring.touch()
+    document = settings_document(supervisor.instance, {"same": "work", "changed": "work", "new": "work"})
+    document["cameras"]["changed"]["fps"] = 5.0
+    reload(supervisor, json.dumps(document))
+    supervisor.wait_until_working("new")
+    supervisor.wait_until("changed", lambda child: child.pid not in (changed, None) and child.state == "running")
+    wait_for(lambda: supervisor.child("removed") is None and not ring.exists(), "the removed camera is gone")
+    assert supervisor.wait_until_working("same") == same
+    servicer = supervisor.wait_until("servicer", lambda child: child.restarts == 1)
+    assert servicer.error_code is None
+
+
+@pytest.mark.parametrize("mistake", [{"cameras": {"same": {"fps": -1}}}, {"instance": "another"}, {"port": 1}])
+def test_mistake_changes_nothing(supervisor: RunningSupervisor, mistake: dict[str, object]) -> None:
+    """A configuration that cannot work is one line in the log, and everything goes on as it was."""
+    pids = [supervisor.wait_until_working(name) for name in ("same", "changed", "removed", "servicer")]
+    document = settings_document(supervisor.instance, {"same": "work"})
+    reload(supervisor, json.dumps({**document, **mistake}))
+    wait_for(lambda: "nothing was changed" in supervisor.log, "the mistake is named")
+    assert [supervisor.wait_until_working(name) for name in ("same", "changed", "removed", "servicer")] == pids

@@ -1,0 +1,140 @@
+"""`status`: a table for people, a documented document for programs."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from shm.records import ChildRecord, Status
+from supervision.display import Display, summary
+from supervision.output import Output
+from supervision.process import PROJECT_FOLDER
+from supervision.settings import Settings
+from supervision.status import as_document, as_table
+from tests.supervision.running import RunningSupervisor, new_instance
+
+SECOND_NS = 1_000_000_000
+
+FRONT = ChildRecord(
+    name="front",
+    kind="camera",
+    state="running",
+    since_ns=7 * SECOND_NS,
+    pid=42,
+    restarts=3,
+    last_exit="signal SIGSEGV",
+    frames=90,
+    rate_hz=29.97,
+    frame_number=1234,
+    captured_ns=10 * SECOND_NS - 12_000_000,
+    rows=480,
+    cols=640,
+    encoding="bgr8",
+)
+REAR = ChildRecord(
+    name="rear",
+    kind="camera",
+    state="waiting",
+    since_ns=9 * SECOND_NS,
+    error_code="absent",
+    error_text="there is no /dev/video7",
+    next_start_ns=12 * SECOND_NS,
+)
+SERVICER = ChildRecord(
+    name="servicer",
+    kind="servicer",
+    state="running",
+    since_ns=0,
+    pid=43,
+    facts={"port": 21100, "robot": "registered", "refused": 2, "requests": 7},
+)
+STATUS = Status("spot", 41, 10 * SECOND_NS, (FRONT, REAR, SERVICER), robot_clock_offset_ns=5)
+
+
+def test_table() -> None:
+    """Columns are aligned, a child is a line, and an error a sentence below it."""
+    lines = as_table(STATUS, 10 * SECOND_NS).splitlines()
+    assert lines[0] == "instance spot, supervisor pid 41"
+    assert lines[2].split() == [
+        *("front", "camera", "running", "3.0", "s", "42", "30.0", "Hz", "12", "ms", "1234"),
+        *("640x480", "bgr8", "3", "signal", "SIGSEGV"),
+    ]
+    assert lines[4] == "    absent: there is no /dev/video7"
+    assert lines[6] == "    port 21100, robot registered, requests 7, refused 2"
+    column = lines[1].index("STATE")
+    assert [line[column:].split()[0] for line in (lines[2], lines[3], lines[5])] == ["running", "waiting", "running"]
+
+
+def test_document() -> None:
+    """The document says what docs/status-schema.md promises, with every key described there."""
+    document = as_document(STATUS, 10 * SECOND_NS)
+    front, rear, _ = document["children"]
+    assert (front["since_s"], front["error"], front["next_start_in_s"]) == (3.0, None, None)
+    assert rear["error"] == {"code": "absent", "text": "there is no /dev/video7"}
+    assert rear["next_start_in_s"] == 2.0
+    assert document["cameras"]["front"]["frame_age_s"] == 0.012
+    assert document["cameras"]["rear"]["frame_age_s"] is None
+    assert document["service"]["refused_peers"] == 2
+    schema = (PROJECT_FOLDER / "docs" / "status-schema.md").read_text()
+    keys = {*document, *front, *document["cameras"]["front"], *document["service"]}
+    assert {key for key in keys if f"`{key}`" not in schema} == set()
+
+
+def test_line_a_second() -> None:
+    """A camera is its rate, its age and its state; an error is named."""
+    assert summary(FRONT, 10 * SECOND_NS) == "front 30.0 Hz  12 ms running"
+    assert summary(REAR, 10 * SECOND_NS) == "rear  0.0 Hz no frame waiting (absent)"
+    assert summary(SERVICER, 10 * SECOND_NS) == "service running, robot registered"
+
+
+def test_display_says_once_what_is_served(tmp_path: Path) -> None:
+    """What is served is said once; the line a second comes once a second."""
+    settings = Settings.model_validate({"cameras": {"front": {"device": 0}}, "service": {"host_ip": "10.0.0.2"}})
+    with (tmp_path / "out").open("wb") as file:
+        display = Display(settings, Output(file.fileno()), repeat=True)
+        for tenth in range(30):
+            display.show(Status("spot", 41, 10 * SECOND_NS + tenth * SECOND_NS // 10, (FRONT, SERVICER)))
+    lines = (tmp_path / "out").read_text().splitlines()
+    assert sum("web-cam-service (authority robot-web-cam) on 10.0.0.2:21100" in line for line in lines) == 1
+    assert sum(line.startswith("front 30.0 Hz") for line in lines) == 3
+
+
+def run_status(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command."""
+    return subprocess.run(
+        [sys.executable, PROJECT_FOLDER / "supervisor.py", "status", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+
+
+def test_of_a_running_instance(tmp_path: Path) -> None:
+    """A running instance is shown, and one whose supervisor was killed is called dead."""
+    with RunningSupervisor(tmp_path / "log", {"front": "work"}) as supervisor:
+        pid = supervisor.wait_until_working("front")
+        supervisor.wait_until_working("servicer")
+        table = run_status("--instance", supervisor.instance)
+        assert (table.returncode, table.stderr) == (0, "")
+        assert "front" in table.stdout
+        document = json.loads(run_status("--instance", supervisor.instance, "--json").stdout)
+        assert document["supervisor_pid"] == supervisor.popen.pid
+        assert [child["pid"] for child in document["children"] if child["name"] == "front"] == [pid]
+        assert 40 < document["cameras"]["front"]["rate_hz"] < 60
+        assert document["service"]["port"] == 4321
+        supervisor.popen.kill()
+        supervisor.popen.wait()
+        dead = run_status("--instance", supervisor.instance)
+        assert dead.returncode == 1
+        assert f"its supervisor, pid {supervisor.popen.pid}, died" in dead.stdout
+
+
+def test_of_nothing() -> None:
+    """An instance that does not run is one line and exit code 1, as JSON too; a bad name is a usage error."""
+    instance = new_instance()
+    nothing = run_status("--instance", instance)
+    assert (nothing.returncode, nothing.stdout) == (1, f"instance {instance}: not running\n")
+    document = json.loads(run_status("--instance", instance, "--json").stdout)
+    assert document["error"] == f"instance {instance}: not running"
+    assert run_status("--instance", "A/B").returncode == 2
