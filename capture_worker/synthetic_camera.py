@@ -56,6 +56,7 @@ class SyntheticCamera:
 
     def __enter__(self) -> "SyntheticCamera":
         """Start the script's clock; the first frame is the next one that is due."""
+        cv2.setNumThreads(1)  # every camera has a process of its own
         self._opened_ns = time.monotonic_ns()
         self._last_number = self._opened_ns // self._period_ns
         return self

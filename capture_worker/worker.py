@@ -108,12 +108,12 @@ class CaptureWorker:
         """Go on after a failed read, unless there were too many or they took too long together."""
         now_s = time.monotonic()
         if now_s >= self._quiet_until_s:
-            _log.warning("%d reads failed so far, the last one: %s", errors, error)
+            _log.warning("failed reads so far: %d, the last one: %s", errors, error)
             self._quiet_until_s = now_s + _LOG_INTERVAL_S
         self._failures += 1
         silent_s = now_s - self._last_success_s
         if self._failures > MAX_FAILURES_IN_A_ROW or silent_s > limit_s:
-            raise type(error)(f"{self._failures} reads in a row failed, no frame for {silent_s:.1f} s: {error}")
+            raise type(error)(f"no frame for {silent_s:.1f} s, failed reads in a row: {self._failures}; {error}")
 
 
 def _make_camera(name: str, settings: CameraSettings) -> Camera:

@@ -4,6 +4,7 @@ The fake stands where OpenCV ends: in the place of cv2.VideoCapture, with the ha
 """
 
 import contextlib
+import socket
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -42,10 +43,12 @@ class FakeDevice:
         self.frames = 0
         self.slowness = 1.0
         self.released = False
+        self.parameters: list[int] | None = None
         self._due_s = time.monotonic()
 
-    def open(self, _device: str, _backend: int) -> bool:
+    def open(self, _device: str, _backend: int, parameters: list[int] | None = None) -> bool:
         """Open it."""
+        self.parameters = parameters
         return self.opens
 
     def set(self, prop: int, value: float) -> bool:
@@ -202,6 +205,23 @@ def test_an_unplugged_device_fails_its_reads(device: FakeDevice, opened: Opener)
             camera.capture()
         device.streams = True
         assert camera.capture().rows == 48
+
+
+def test_a_stream_that_timed_out_is_never_believed_again(device: FakeDevice) -> None:
+    """Afterwards a decoder hands out old frames as if they were new."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"rtsp://127.0.0.1:{server.getsockname()[1]}/live"
+        with OpenCVCamera(CameraSettings(device=url)) as camera:
+            assert camera.capture().rows == 48
+            device.slowness = 2.1 / PERIOD_S
+            with pytest.raises(ReadFailedError, match="delivers no frame"):
+                camera.capture()
+            device.slowness = 1.0
+            with pytest.raises(ReadFailedError, match="does not recover"):
+                camera.capture()
+    assert device.parameters is not None
+    limits = dict(zip(device.parameters[::2], device.parameters[1::2], strict=True))
+    assert limits[cv2.CAP_PROP_READ_TIMEOUT_MSEC] == 2000
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The test picture proves that it is whole, of which camera, and of the right colours."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from capture_worker import pattern
 from capture_worker.pattern import Encoding, PatternError
+from tests.capture_worker.harness import PROJECT
 
 ENCODINGS = st.sampled_from(["bgr8", "bgra8", "mono8", "mono16", "depth16"])
 SIDES = st.integers(16, 130)
@@ -119,6 +122,14 @@ def test_16_bit_pictures_show_swapped_bytes() -> None:
     """High and low byte differ everywhere."""
     with pytest.raises(PatternError):
         pattern.check(pattern.paint("front", 5, 48, 64, "mono16").byteswap(), "front")
+
+
+def test_the_pattern_needs_numpy_alone() -> None:
+    """Whoever checks a picture loads neither OpenCV nor the rest of the worker."""
+    program = "import sys, capture_worker.pattern; print(*sorted({n.split('.')[0] for n in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", program], cwd=PROJECT, capture_output=True, check=True, text=True)
+    assert "numpy" in loaded.stdout.split()
+    assert not {"cv2", "pydantic", "posix_ipc", "shm", "supervision"} & set(loaded.stdout.split())
 
 
 def test_painting_is_cheap() -> None:

@@ -153,7 +153,8 @@ def test_a_change_of_size_is_a_new_ring() -> None:
                 number_in(frame)
             if len(seen) == 3:
                 break
-        mapped = [m.path for m in psutil.Process(worker.process.pid).memory_maps() if worker.instance in m.path]
+        maps = psutil.Process(worker.process.pid).memory_maps(grouped=False)
+        mapped = [mapping.path for mapping in maps if worker.instance in mapping.path]
         descriptor = worker.reader.descriptor()
     assert [(frame.rows, frame.cols) for frame in seen] == [(480, 640), (100, 200), (480, 640)]
     assert [frame.frame_number for frame in seen] == sorted({frame.frame_number for frame in seen})
