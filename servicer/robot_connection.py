@@ -18,7 +18,12 @@ from bosdyn.client.directory_registration import (
     ServiceAlreadyExistsError,
     ServiceDoesNotExistError,
 )
-from bosdyn.client.exceptions import TimedOutError, UnableToConnectToRobotError, UnauthenticatedError
+from bosdyn.client.exceptions import (
+    ProxyConnectionError,
+    TimedOutError,
+    UnableToConnectToRobotError,
+    UnauthenticatedError,
+)
 from bosdyn.client.fault import FaultClient, ServiceFaultAlreadyExistsError, ServiceFaultDoesNotExistError
 from bosdyn.client.payload_registration import (
     InvalidPayloadCredentialsError,
@@ -44,6 +49,7 @@ _SENTENCES: dict[type[Exception], str] = {
     ServiceAlreadyExistsError: "another service in the robot's directory has this authority: choose another one",
     UnauthenticatedError: "the robot does not accept the payload's token",
     TimedOutError: "the robot does not answer",
+    ProxyConnectionError: "the robot cannot be reached",  # the SDK's name for a refused connection
     UnableToConnectToRobotError: "the robot cannot be reached",
 }
 

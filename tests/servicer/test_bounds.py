@@ -1,0 +1,233 @@
+"""What no client can do to the service, and what each is told instead."""
+
+import math
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import pytest
+from bosdyn.api import header_pb2, image_pb2, image_service_pb2_grpc
+from bosdyn.client.exceptions import InvalidRequestError
+from bosdyn.client.image import build_image_request
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from servicer import image_service, picture, served_camera
+from servicer.bytes_in_flight import BytesInFlight
+from shm import Encoding
+from tests.servicer.serving import IMAGE, STATUS, Ring, Served, smooth, wait_for
+
+
+def entry(**fields: Any) -> Any:
+    """One ImageRequest to the camera "front"."""
+    return image_pb2.ImageRequest(image_source_name="front", **fields)
+
+
+def code_of(call: Any) -> grpc.StatusCode:
+    """Run a call that must fail, and return how."""
+    with pytest.raises(grpc.RpcError) as failure:
+        call()
+    code = failure.value.code()
+    assert isinstance(code, grpc.StatusCode)
+    return code
+
+
+def test_ten_thousand_entries_are_an_invalid_request(served: Served) -> None:
+    """No entry is answered, and the header says how many would be."""
+    response = served.get(*["front"] * 10_000)
+    assert response.header.error.code == header_pb2.CommonError.CODE_INVALID_REQUEST
+    assert "10000 image requests; at most 32" in response.header.error.message
+    assert not response.image_responses
+    with pytest.raises(InvalidRequestError):
+        served.client.get_image([build_image_request("front") for _ in range(33)])
+    assert len(served.get(*["front"] * 32).image_responses) == 32
+
+
+def test_a_request_of_300_kib_is_not_read(served: Served) -> None:
+    """The transport refuses it before anything of it is parsed, and the next call is answered."""
+    assert code_of(lambda: served.get("x" * 300 * 1024)) is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert served.service.requests == 0
+    assert len(served.client.list_image_sources()) == 2
+
+
+def test_more_bytes_than_one_answer_may_hold_are_refused(served: Served, front: Ring, monkeypatch: Any) -> None:
+    """Fewer images in one call are answered."""
+    monkeypatch.setattr(image_service, "_RESPONSE_LIMIT_BYTES", 64 * 96 * 3 * 2)
+    front.show(smooth())
+    raw = entry(image_format=IMAGE.FORMAT_RAW)
+    assert code_of(lambda: served.get(raw, raw, raw)) is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert len(served.get(raw, raw).image_responses) == 2
+
+
+@pytest.fixture
+def gate(monkeypatch: Any) -> threading.Event:
+    """Encoding with a ratio of 0.5 waits until the gate opens."""
+    encode, opened = picture.encode, threading.Event()
+
+    def gated(frame: Any, wanted: Any) -> Any:
+        if wanted.resize_ratio == 0.5:
+            assert opened.wait(30)
+        return encode(frame, wanted)
+
+    monkeypatch.setattr(served_camera, "encode", gated)
+    return opened
+
+
+def test_a_deadline_is_honoured_between_entries(served: Served, front: Ring, gate: threading.Event) -> None:
+    """Nothing is encoded any more for a client that has given up."""
+    front.show(smooth())
+    request = image_pb2.GetImageRequest(image_requests=[entry(resize_ratio=0.5), entry()])
+    assert code_of(lambda: served.stub.GetImage(request, timeout=0.2)) is grpc.StatusCode.DEADLINE_EXCEEDED
+    gate.set()
+    wait_for(lambda: served.service.ended == 1)
+    assert served.cameras["front"]._shared.made == 1  # the one that was being made
+
+
+def test_a_cancelled_call_ends_between_entries(served: Served, front: Ring, gate: threading.Event) -> None:
+    """As with a deadline; the encoding that others may wait for is finished."""
+    front.show(smooth())
+    request = image_pb2.GetImageRequest(image_requests=[entry(resize_ratio=0.5), entry()])
+    call = served.stub.GetImage.future(request)
+    wait_for(lambda: served.service.requests == 1)
+    call.cancel()
+    gate.set()
+    wait_for(lambda: served.service.ended == 1)
+    assert served.cameras["front"]._shared.made == 1
+
+
+def test_a_call_without_a_deadline_ends_all_the_same(served: Served, front: Ring, gate: threading.Event) -> None:
+    """Who waits for another's encoding waits no longer than a call may last."""
+    front.show(smooth())
+    request = image_pb2.GetImageRequest(image_requests=[entry(resize_ratio=0.5)])
+    leader = served.stub.GetImage.future(request)
+    wait_for(lambda: served.service.requests == 1)
+    follower = served.stub.GetImage(request)
+    assert follower.image_responses[0].status == STATUS.STATUS_IMAGE_DATA_ERROR
+    assert "could not be encoded in time" in follower.header.error.message
+    gate.set()
+    assert leader.result().image_responses[0].status == STATUS.STATUS_OK
+
+
+def test_64_calls_at_once_share_one_encoding(served: Served, front: Ring, gate: threading.Event) -> None:
+    """Each is answered with the same picture, made once."""
+    front.show(smooth())
+    with ThreadPoolExecutor(64) as clients:
+        calls = [clients.submit(served.one, "front", resize_ratio=0.5) for _ in range(64)]
+        wait_for(lambda: served.service.requests == 8)  # as many as there are threads to answer
+        gate.set()
+        answers = {call.result().SerializeToString(deterministic=True) for call in calls}
+    assert len(answers) == 1
+    assert (served.service.requests, served.service.ended) == (64, 64)
+    assert served.cameras["front"]._shared.made == 1
+
+
+def test_a_frame_that_is_overwritten_again_and_again_is_a_data_error(
+    served: Served, front: Ring, monkeypatch: Any
+) -> None:
+    """A writer faster than every attempt to encode: no picture, least of all a mixture of two."""
+    encode = picture.encode
+
+    def overtaken(frame: Any, wanted: Any) -> Any:
+        for _ in range(7):
+            front.show(smooth())
+        return encode(frame, wanted)
+
+    monkeypatch.setattr(served_camera, "encode", overtaken)
+    front.show(smooth())
+    monkeypatch.setattr("shm.reader._MAX_LOOKS", 1)
+    response = served.get("front")
+    assert response.image_responses[0].status == STATUS.STATUS_IMAGE_DATA_ERROR
+    assert "overwritten" in response.header.error.message
+
+
+def test_a_frame_that_is_overtaken_once_is_encoded_again(served: Served, front: Ring, monkeypatch: Any) -> None:
+    """The second look is at a copy, and is served."""
+    encode, overtakings = picture.encode, iter([True])
+
+    def overtaken(frame: Any, wanted: Any) -> Any:
+        if next(overtakings, False):
+            for _ in range(7):
+                front.show(smooth()[:, ::-1])
+        return encode(frame, wanted)
+
+    monkeypatch.setattr(served_camera, "encode", overtaken)
+    front.show(smooth())
+    answer = served.one("front", image_format=IMAGE.FORMAT_RAW)
+    assert answer.status == STATUS.STATUS_OK
+    assert answer.shot.image.data == smooth()[:, ::-1, ::-1].tobytes()
+
+
+def test_a_ring_replaced_by_another_encoding_in_the_middle_is_a_data_error(
+    instance: str, served: Served, front: Ring, monkeypatch: Any
+) -> None:
+    """What was checked against colour frames is not made of depth frames, and the call survives."""
+    front.show(smooth())
+    facts_of = served_camera._facts
+    replaced: list[Ring] = []
+
+    def replace_after(frame: Any) -> Any:
+        facts = facts_of(frame)
+        if not replaced:
+            replaced.append(Ring(instance, "front").__enter__())
+            replaced[0].show(smooth()[:, :, 0].astype("<u2"), Encoding.DEPTH16)
+        return facts
+
+    monkeypatch.setattr(served_camera, "_facts", replace_after)
+    assert served.one("front").status == STATUS.STATUS_IMAGE_DATA_ERROR
+    assert served.one("front").shot.image.pixel_format == IMAGE.PIXEL_FORMAT_DEPTH_U16
+
+
+def test_answers_that_are_not_taken_are_bounded(served: Served, front: Ring, monkeypatch: Any) -> None:
+    """With the room for answers in flight taken, a call is refused; when it is free again, answered."""
+    budget = BytesInFlight(20_000)
+    monkeypatch.setattr(served.service, "_in_flight", budget)
+    front.show(smooth())
+    raw = entry(image_format=IMAGE.FORMAT_RAW)
+    assert served.get(raw).image_responses[0].status == STATUS.STATUS_OK
+    wait_for(lambda: budget.used_bytes == 0)
+    budget.used_bytes = 15_000
+    assert code_of(lambda: served.get(raw)) is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert budget.used_bytes == 15_000
+
+
+doubles = st.floats() | st.floats(0, 1)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    entries=st.lists(
+        st.builds(
+            image_pb2.ImageRequest,
+            image_source_name=st.sampled_from(["front", "rear", "", "nobody", "\0", "front "]),
+            quality_percent=doubles,
+            resize_ratio=doubles,
+            image_format=st.integers(-(2**31), 2**31 - 1) | st.integers(0, 3),
+            pixel_format=st.integers(-(2**31), 2**31 - 1) | st.integers(0, 6),
+        ),
+        max_size=5,
+    )
+)
+def test_any_request_has_an_answer_per_entry(served: Served, front: Ring, entries: list[Any]) -> None:
+    """Always a response with a status of the proto for each entry, never a broken call."""
+    front.show(smooth())
+    response = served.get(*entries)
+    assert response.header.error.code == header_pb2.CommonError.CODE_OK
+    assert len(response.image_responses) == len(entries)
+    for request, answer in zip(entries, response.image_responses, strict=True):
+        assert answer.status != STATUS.STATUS_UNKNOWN
+        assert answer.source.name == request.image_source_name
+        if answer.status == STATUS.STATUS_OK:
+            assert request.image_source_name == "front"
+            assert not math.isnan(request.resize_ratio)
+
+
+def test_any_bytes_are_survived(served: Served, front: Ring) -> None:
+    """What is no GetImageRequest is refused by the transport; the service answers the next one."""
+    front.show(smooth())
+    with grpc.insecure_channel(f"127.0.0.1:{served.port}") as channel:
+        method: Any = channel.unary_unary("/bosdyn.api.ImageService/GetImage")
+        for junk in (b"\xff" * 50, b"\x12\xff\xff\xff\xff\x0f", bytes(range(256))):
+            code_of(lambda junk=junk: method(junk, timeout=5))
+        stub = image_service_pb2_grpc.ImageServiceStub(channel)
+        assert stub.GetImage(image_pb2.GetImageRequest(image_requests=[entry()]), timeout=5).image_responses

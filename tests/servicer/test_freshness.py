@@ -1,0 +1,118 @@
+"""No frame older than the limit is ever served as OK, whatever the reason; and the reason is told."""
+
+import threading
+import time
+from typing import Any
+
+import pytest
+from bosdyn.api import image_pb2
+
+from servicer import picture, served_camera
+from servicer.robot_clock import RobotClock
+from servicer.served_camera import ServedCamera
+from supervision.settings import CameraSettings
+from tests.servicer.serving import OFFSET_NS, STATUS, Ring, Served, serving, smooth, wait_for
+
+
+def test_without_a_ring_there_is_a_reason(served: Served) -> None:
+    """A camera that has never delivered: a data error, named in the header."""
+    response = served.get("front", "rear")
+    assert [answer.status for answer in response.image_responses] == [STATUS.STATUS_IMAGE_DATA_ERROR] * 2
+    assert [answer.source.name for answer in response.image_responses] == ["front", "rear"]
+    assert "front: there is no frame" in response.header.error.message
+    assert "rear: there is no frame" in response.header.error.message
+
+
+def test_a_writer_that_stops_is_never_ok_again(instance: str, front: Ring) -> None:
+    """Every OK answer is younger than the limit by the client's own clock; past the limit there is none."""
+    with serving(instance, "front", max_age_s=0.3) as served:
+        with front.showing(smooth()):
+            assert served.one("front").status == STATUS.STATUS_OK
+        stopped_s, statuses = time.monotonic(), set()
+        while time.monotonic() < stopped_s + 0.8:
+            asked_ns = time.monotonic_ns()
+            answer = served.one("front")
+            if answer.status == STATUS.STATUS_OK:
+                assert asked_ns + OFFSET_NS - answer.shot.acquisition_time.ToNanoseconds() <= 0.3e9
+            if asked_ns > (stopped_s + 0.3) * 1e9:
+                statuses.add(answer.status)
+        assert statuses == {STATUS.STATUS_IMAGE_DATA_ERROR}
+        assert "old; the limit is 0.3 s" in served.get("front").header.error.message
+        front.show(smooth())
+        assert served.one("front").status == STATUS.STATUS_OK
+
+
+def test_the_operators_reason_is_told_for_a_silent_camera(instance: str, front: Ring) -> None:
+    """What the supervisor knows about the worker stands before the age, and says nothing about fresh frames."""
+    with serving(instance, "front", max_age_s=0.5, why_silent=lambda name: f"{name} was unplugged.") as served:
+        front.show(smooth(), age_s=0.6)
+        assert "front: front was unplugged." in served.get("front").header.error.message
+        front.show(smooth())
+        response = served.get("front")
+        assert response.image_responses[0].status == STATUS.STATUS_OK
+        assert not response.header.error.message
+
+
+def test_a_frame_that_grew_old_during_the_call_is_withdrawn(instance: str, front: Ring, monkeypatch: Any) -> None:
+    """The first entry is encoded at once, the second takes long: by the end the first is too old to be OK."""
+    encode = picture.encode
+
+    def slowly(frame: Any, wanted: Any) -> Any:
+        if wanted.resize_ratio == 0.5:
+            threading.Event().wait(0.6)
+        return encode(frame, wanted)
+
+    monkeypatch.setattr(served_camera, "encode", slowly)
+    with serving(instance, "front", "rear", max_age_s=0.4) as served, Ring(instance, "rear") as rear:
+        front.show(smooth())
+        rear.show(smooth())
+        response = served.get("front", image_pb2.ImageRequest(image_source_name="rear", resize_ratio=0.5))
+    assert [answer.status for answer in response.image_responses] == [STATUS.STATUS_IMAGE_DATA_ERROR] * 2
+    assert not any(answer.HasField("shot") for answer in response.image_responses)
+    assert "front: its frame was" in response.header.error.message
+
+
+def limit_after(front: Ring, camera: ServedCamera, periods_s: list[float]) -> float:
+    """Show frames at these distances, look at each, and return the limit that follows."""
+    age_s = sum(periods_s)
+    for period_s in [0.0, *periods_s]:
+        age_s -= period_s
+        front.show(smooth(), age_s=age_s)
+        camera.newest()
+    return camera.max_age_s
+
+
+@pytest.mark.parametrize(
+    ("periods_s", "expected_s"),
+    [
+        ([], 0.5),
+        ([0.03] * 5, 0.5),
+        ([0.4] * 5, 1.2),
+        ([0.03] * 5 + [9.0], 0.5),
+        ([9.0] + [0.03] * 4, 0.5),
+    ],
+)
+def test_the_limit_follows_the_cameras_own_rate(
+    instance: str, front: Ring, periods_s: list[float], expected_s: float
+) -> None:
+    """Three periods, at least half a second; one long gap among short ones does not stretch it."""
+    camera = ServedCamera(instance, "front", CameraSettings(driver="synthetic"), RobotClock(OFFSET_NS))
+    assert limit_after(front, camera, periods_s) == pytest.approx(expected_s, rel=0.05)
+
+
+def test_a_configured_limit_is_the_limit(instance: str, front: Ring) -> None:
+    """Whatever the camera's rate is."""
+    settings = CameraSettings(driver="synthetic", max_age_s=0.1)
+    camera = ServedCamera(instance, "front", settings, RobotClock(OFFSET_NS))
+    assert limit_after(front, camera, [2.0] * 5) == 0.1
+
+
+def test_the_gap_of_a_restart_is_no_period(instance: str, front: Ring) -> None:
+    """Between the last frame of one ring and the first of the next lies no frame period."""
+    camera = ServedCamera(instance, "front", CameraSettings(driver="synthetic"), RobotClock(OFFSET_NS))
+    front.show(smooth(), age_s=20)
+    camera.newest()
+    with Ring(instance, "front") as successor:
+        successor.show(smooth())
+        assert wait_for(camera.newest).rows == 64
+        assert camera.max_age_s == 0.5

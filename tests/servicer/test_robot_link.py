@@ -1,0 +1,366 @@
+"""The robot link against a simulated robot that does everything wrong."""
+
+import contextlib
+import functools
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bosdyn.api.service_fault_pb2 import ServiceFault, ServiceFaultId
+
+from servicer import robot_link
+from servicer.health import CAPTURE_FAULT, PEERS_FAULT
+from servicer.peers import AllowedPeers
+from servicer.robot_clock import RobotClock, wall_minus_monotonic_ns
+from servicer.robot_link import RobotLink
+from simulated_robot import Misbehaviour, Refusal, SimulatedRobot
+from simulated_robot.robot_state_service import RobotStateService
+from supervision.settings import RobotSettings, ServiceSettings
+from tests.servicer.serving import Ring, serving, smooth, wait_for
+
+NAME = "web-cam-service"
+FRONT, REAR = CAPTURE_FAULT.format("front"), CAPTURE_FAULT.format("rear")
+CREDENTIALS = {"guid": "guid", "secret": "secret"}
+SKEW_TOLERANCE_NS = 20_000_000
+TEST_BACKOFF_S = (0.05, 0.4)
+
+
+@dataclass
+class Linked:
+    """A running link, and what it is to show."""
+
+    robot: SimulatedRobot
+    clock: RobotClock
+    desired: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.link: RobotLink
+
+    def show(self, **faults: str) -> None:
+        """Change the desired faults, as the health does."""
+        self.desired = {CAPTURE_FAULT.format(name): text for name, text in faults.items()}
+        self.link.wake()
+
+    def shown(self) -> dict[str, str]:
+        """Our faults on the robot: name → text."""
+        active = self.robot.faults
+        return {name: fault.error_message for (service, name), fault in active.items() if service == NAME}
+
+    def is_whole(self) -> bool:
+        """Registered, and exactly the desired faults on the robot."""
+        return NAME in self.robot.services and self.shown() == self.desired and self.link.state == "registered"
+
+
+@contextlib.contextmanager
+def linked(robot: SimulatedRobot, **changes: Any) -> Iterator[Linked]:
+    """Run a link to the robot; `changes` are of its RobotSettings."""
+    settings = RobotSettings(hostname="127.0.0.1", port=robot.port, **{"ca": robot.ca_file, **CREDENTIALS, **changes})
+    running = Linked(robot, RobotClock(None))
+    running.link = RobotLink(
+        settings,
+        ServiceSettings(host_ip="127.0.0.1", port=21100),
+        running.clock,
+        AllowedPeers([]),
+        lambda: running.desired,
+    )
+    running.link.start()
+    try:
+        yield running
+    finally:
+        running.link.stop(5.0)
+        assert not running.link._thread.is_alive()
+
+
+@pytest.fixture(autouse=True)
+def _short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything as in the field, ten times as fast."""
+    monkeypatch.setattr(robot_link, "_RECONCILE_EVERY_S", 0.2)
+    monkeypatch.setattr(robot_link, "_REGISTER_EVERY_S", 1.0)
+    monkeypatch.setattr(robot_link, "_FIRST_RETRY_S", TEST_BACKOFF_S[0])
+    monkeypatch.setattr(robot_link, "_LONGEST_RETRY_S", TEST_BACKOFF_S[1])
+    monkeypatch.setattr("servicer.robot_connection._DEADLINE_S", 0.5)
+
+
+@pytest.fixture
+def robot() -> Iterator[SimulatedRobot]:
+    """A robot which knows one payload."""
+    with SimulatedRobot(payloads={"guid": "secret"}) as simulated:
+        yield simulated
+
+
+@pytest.fixture
+def running(robot: SimulatedRobot) -> Iterator[Linked]:
+    """A link that has registered, with one camera broken."""
+    with linked(robot) as link:
+        link.show(front="front was unplugged.")
+        wait_for(link.is_whole)
+        yield link
+
+
+def test_it_registers_what_clients_need(running: Linked) -> None:
+    """Name, type, authority, a token required, and a liveness check for the case that we are gone."""
+    entry = running.robot.services[NAME]
+    assert (entry.type, entry.authority) == ("bosdyn.api.ImageService", "robot-web-cam.spot.robot")
+    assert entry.user_token_required
+    assert entry.liveness_timeout_secs == 75
+
+
+def test_it_knows_the_robots_clock(running: Linked) -> None:
+    """The offset makes robot time of monotonic time."""
+    assert running.clock.offset_ns is not None
+    error_ns = time.monotonic_ns() + running.clock.offset_ns - running.robot.now_ns()
+    assert abs(error_ns) < SKEW_TOLERANCE_NS
+
+
+def test_a_step_of_our_wall_clock_is_answered_by_a_sync(running: Linked) -> None:
+    """Long before the next sync would be due."""
+    syncs = running.robot.calls["TimeSyncService/TimeSyncUpdate"]
+    running.clock.set_skew(0, wall_minus_monotonic_ns() - 10**9)
+    wait_for(lambda: running.robot.calls["TimeSyncService/TimeSyncUpdate"] > syncs)
+    wait_for(lambda: not running.clock.wall_clock_jumped())
+    assert abs(time.monotonic_ns() + running.clock.offset_ns - running.robot.now_ns()) < SKEW_TOLERANCE_NS  # type: ignore[operator]  # known by now
+
+
+def test_the_faults_on_the_robot_follow(running: Linked) -> None:
+    """One more, another text, and none."""
+    running.show(front="front was unplugged.", rear="rear crashed.")
+    wait_for(running.is_whole)
+    running.show(front="front is hung.", rear="rear crashed.")
+    wait_for(running.is_whole)
+    running.show()
+    wait_for(running.is_whole)
+    assert {fault.fault_id.fault_name for fault in running.robot.past_faults} == {FRONT, REAR}
+
+
+def test_a_standing_fault_is_told_once(running: Linked) -> None:
+    """Reconciling asks; it says nothing while nothing has changed."""
+    told = running.robot.calls["FaultService/TriggerServiceFault"]
+    asked = running.robot.calls["RobotStateService/GetRobotState"]
+    wait_for(lambda: running.robot.calls["RobotStateService/GetRobotState"] > asked + 4)
+    assert running.robot.calls["FaultService/TriggerServiceFault"] == told == 1
+    assert running.robot.calls["FaultService/ClearServiceFault"] == 0
+
+
+def test_a_robot_that_shortens_texts_is_not_told_again_and_again(running: Linked) -> None:
+    """Its version of our text is our fault all the same."""
+    for active in running.robot._state.faults._active.values():
+        active.fault.error_message = "front …"
+    asked = running.robot.calls["RobotStateService/GetRobotState"]
+    wait_for(lambda: running.robot.calls["RobotStateService/GetRobotState"] > asked + 4)
+    assert running.shown() == {FRONT: "front …"}
+    assert running.robot.calls["FaultService/ClearServiceFault"] == 0
+
+
+def test_what_a_predecessor_left_is_cleared_and_the_robots_own_is_not(robot: SimulatedRobot) -> None:
+    """Faults of ours that are not true (any more) go; the rest of the robot's list is none of our business."""
+    with linked(robot) as link:
+        wait_for(link.is_whole)
+        ours = [FRONT, CAPTURE_FAULT.format("gone"), PEERS_FAULT]
+        for service, name in [*((NAME, name) for name in ours), (NAME, "Liveness"), ("other", FRONT)]:
+            fault = robot_fault(service, name)
+            with robot._state.lock:
+                robot._state.faults.trigger(fault)
+        wait_for(lambda: set(robot.faults) == {(NAME, "Liveness"), ("other", FRONT)})
+
+
+def robot_fault(service: str, name: str) -> Any:
+    """A fault as somebody else raised it."""
+    fault_id = ServiceFaultId(fault_name=name, service_name=service, payload_guid="guid")
+    return ServiceFault(fault_id=fault_id, error_message="x")
+
+
+ACCIDENTS: dict[str, Callable[[SimulatedRobot], None]] = {
+    "reboot": lambda robot: robot.reboot(down_s=0.5),
+    "lost registrations": lambda robot: robot.lose_registrations(),
+    "lost faults": lambda robot: robot.lose_faults(),
+    "tokens revoked": lambda robot: robot.revoke_tokens(),
+    "everything lost": lambda robot: robot._state.forget(),
+}
+
+
+@pytest.mark.parametrize("accident", ACCIDENTS)
+def test_it_comes_back(running: Linked, accident: str) -> None:
+    """Registration, faults and the robot's (other) clock are as they should be again."""
+    ACCIDENTS[accident](running.robot)
+    wait_for(lambda: running.is_whole() and _clock_is_right(running))
+
+
+def _clock_is_right(running: Linked) -> bool:
+    offset_ns = running.clock.offset_ns or 0
+    return abs(time.monotonic_ns() + offset_ns - running.robot.now_ns()) < SKEW_TOLERANCE_NS
+
+
+MISBEHAVIOURS = {
+    "401": (Misbehaviour(refusal=Refusal.UNAUTHENTICATED), "does not accept the payload's token"),
+    "silent": (Misbehaviour(silent=True), "the robot does not answer"),
+    "429": (Misbehaviour(refusal=Refusal.TOO_MANY_REQUESTS), "TooManyRequestsError"),
+    "directory down": (Misbehaviour(services_down=frozenset({"directory-registration"})), "not connected"),
+}
+
+
+@pytest.mark.parametrize("misbehaviour", MISBEHAVIOURS)
+def test_it_says_what_is_wrong_and_comes_back(running: Linked, misbehaviour: str) -> None:
+    """The state is in words while it lasts; afterwards all is as before."""
+    what, words = MISBEHAVIOURS[misbehaviour]
+    running.robot.misbehave(what)
+    wait_for(lambda: words in running.link.state)
+    running.robot.lose_registrations()
+    running.robot.lose_faults()
+    running.robot.behave()
+    wait_for(running.is_whole)
+
+
+def test_a_robot_that_is_down_cannot_be_reached(running: Linked) -> None:
+    """In words, without a new line in the log for each attempt; and back when it is back."""
+    running.robot.go_down()
+    wait_for(lambda: "cannot be reached" in running.link.state)
+    state = running.link.state
+    failures = running.link._failures
+    wait_for(lambda: running.link._failures > failures + 3)
+    assert running.link.state == state
+    running.robot.come_back()
+    wait_for(running.is_whole)
+
+
+@pytest.mark.parametrize("service", ["fault", "robot-state"])
+def test_only_the_faults_cannot_be_told(running: Linked, service: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The service stays registered and alive; it is logged once; the faults follow when it works again."""
+    with caplog.at_level(logging.WARNING, "servicer.robot_link"):
+        running.robot.misbehave(Misbehaviour(services_down=frozenset({service})))
+        running.show(rear="rear crashed.")
+        registrations = running.robot.calls["DirectoryRegistrationService/UpdateService"]
+        wait_for(lambda: running.robot.calls["DirectoryRegistrationService/UpdateService"] > registrations + 3)
+    assert running.link.state == "registered"
+    assert len(caplog.records) == 1
+    running.robot.behave()
+    wait_for(running.is_whole)
+
+
+def test_without_time_sync_it_is_registered_all_the_same(robot: SimulatedRobot) -> None:
+    """Clients find the service and are told the reason; the time follows when there is one."""
+    robot.misbehave(Misbehaviour(services_down=frozenset({"time-sync"})))
+    with linked(robot) as link:
+        wait_for(link.is_whole)
+        assert link.clock.offset_ns is None
+        robot.behave()
+        wait_for(lambda: _clock_is_right(link))
+
+
+def test_wrong_credentials_are_said_in_words_and_not_hammered(robot: SimulatedRobot) -> None:
+    """The time between attempts doubles up to its limit."""
+    with linked(robot, secret="wrong") as link:  # noqa: S106  not the right one
+        wait_for(lambda: "does not accept the payload's guid and secret" in link.link.state)
+        began_s, first = time.monotonic(), robot.calls.total()
+        wait_for(lambda: link.link._failures >= 6)
+        waited_s = time.monotonic() - began_s
+        assert robot.calls.total() - first <= 7
+        assert waited_s > 0.8 * sum((0.1, 0.2, 0.4, 0.4))
+
+
+def test_a_robot_that_lets_us_in_and_then_refuses_is_not_hammered(
+    running: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that gets no further than registering is a failure, and the next one waits longer."""
+    refused: list[float] = []
+
+    def refuse(_self: Any, _request: Any, context: Any) -> None:
+        refused.append(time.monotonic())
+        context.abort(*Refusal.UNAUTHENTICATED.value)
+
+    monkeypatch.setattr(RobotStateService, "GetRobotState", refuse)
+    running.robot.go_down()
+    running.robot.come_back()
+    wait_for(lambda: len(refused) >= 7)
+    gaps_s = [later - earlier for earlier, later in itertools.pairwise(refused)]
+    assert min(gaps_s[-2:]) > 0.8 * TEST_BACKOFF_S[1]
+
+
+def test_a_payload_that_is_not_authorized_yet_keeps_trying(robot: SimulatedRobot) -> None:
+    """Until its operator lets it in on the robot's web page, which the state asks for."""
+    robot.authorize_payload("guid", authorized=False)
+    with linked(robot) as link:
+        wait_for(lambda: "authorize it on the robot's web page" in link.link.state)
+        robot.authorize_payload("guid")
+        wait_for(link.is_whole)
+
+
+def test_a_missing_credentials_file_is_named_and_waited_for(robot: SimulatedRobot, tmp_path: Path) -> None:
+    """It may be mounted later."""
+    path = tmp_path / "guid_and_secret"
+    with linked(robot, guid=None, secret=None, payload_credentials_file=path) as link:
+        wait_for(lambda: str(path) in link.link.state)
+        path.write_text("guid\n")
+        wait_for(lambda: "a line each" in link.link.state)
+        path.write_text("guid\nsecret\n")
+        wait_for(link.is_whole)
+
+
+def test_a_missing_certificate_is_an_error_in_words(robot: SimulatedRobot, tmp_path: Path) -> None:
+    """The link outlives whatever the SDK raises."""
+    with linked(robot, ca=tmp_path / "no.pem") as link:
+        wait_for(lambda: link.link.state.startswith("not connected: "))
+        assert link.link._thread.is_alive()
+
+
+def test_an_authority_that_is_taken_is_not_called_registered(robot: SimulatedRobot) -> None:
+    """Another payload's service has it: calls to us would end there."""
+    with linked(robot) as other:
+        wait_for(other.is_whole)
+        with robot._state.lock:  # the same authority and type under another name
+            (registration,) = robot._state.registry
+            registration.entry.name = "other"
+            robot._state.registry._registrations["other"] = robot._state.registry._registrations.pop(NAME)
+        wait_for(lambda: "another service" in other.link.state)
+
+
+def test_stopping_leaves_the_directory(robot: SimulatedRobot) -> None:
+    """At once, not at the next turn; our faults go with the registration."""
+    with linked(robot) as link:
+        link.show(front="front was unplugged.")
+        wait_for(link.is_whole)
+        began_s = time.monotonic()
+        link.link.stop(5.0)
+        assert time.monotonic() - began_s < 1.0
+    assert not robot.services
+    assert not robot.faults
+
+
+def test_stopping_does_not_wait_for_a_silent_robot(running: Linked) -> None:
+    """No longer than it was told to."""
+    running.robot.misbehave(Misbehaviour(silent=True))
+    wait_for(lambda: "does not answer" in running.link.state)
+    began_s = time.monotonic()
+    running.link.stop(0.3)
+    assert time.monotonic() - began_s < 0.5
+
+
+def test_no_image_waits_for_the_robot(running: Linked, instance: str, front: Ring) -> None:
+    """While every call to the robot hangs, images are served as fast as ever, with the last known robot time."""
+    with serving(instance, "front", clock=running.clock) as served:
+        running.robot.misbehave(Misbehaviour(silent=True))
+        waiting = running.robot.calls.total()
+        wait_for(lambda: running.robot.calls.total() > waiting)
+        durations_s = []
+        for _ in range(100):
+            front.show(smooth())
+            began_s = time.monotonic()
+            assert served.one("front").shot.acquisition_time.seconds > 0
+            durations_s.append(time.monotonic() - began_s)
+    assert sorted(durations_s)[90] < 0.1
+
+
+def test_reconnecting_leaves_no_threads_behind(running: Linked) -> None:
+    """Ten sessions later there are about as many as before."""
+    before = threading.active_count()
+    call = "PayloadRegistrationService/GetPayloadAuthToken"
+    for session in range(running.robot.calls[call], running.robot.calls[call] + 10):
+        running.robot.revoke_tokens()
+        wait_for(functools.partial(lambda seen: running.robot.calls[call] > seen, session))
+        wait_for(running.is_whole)
+    assert threading.active_count() <= before + 5
