@@ -1,0 +1,272 @@
+"""The real process, started and listened to as the supervisor does it."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import grpc
+import pytest
+from bosdyn.api import image_pb2, image_service_pb2_grpc
+
+from shm import BoardWriter, ChildRecord, Status
+from simulated_robot import SimulatedRobot
+from supervision import exit_codes
+from tests.servicer.serving import OFFSET_NS, STATUS, Ring, smooth, wait_for
+
+PROJECT = Path(__file__).parents[2]
+START_S = 30.0  # the SDK, gRPC and OpenCV, on a busy computer
+SECRET = "not-for-the-log"  # noqa: S105  it is what must not appear
+
+Report = dict[str, Any]
+
+
+class ServicerProcess:
+    """One real servicer, inside `with`. Leaving kills it."""
+
+    def __init__(self, configuration: dict[str, Any]) -> None:
+        self.reports: list[Report] = []
+        self._configuration = configuration
+        self._unread = b""
+
+    def __enter__(self) -> "ServicerProcess":
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed in __exit__
+        self._report_fd, child_fd = os.pipe()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "servicer", "--report-fd", str(child_fd)],
+            stdin=subprocess.PIPE,
+            stdout=self._log,
+            stderr=self._log,
+            pass_fds=[child_fd],
+            cwd=PROJECT,
+            start_new_session=True,
+        )
+        os.close(child_fd)
+        os.set_blocking(self._report_fd, False)
+        self._stdin.write(json.dumps(self._configuration).encode() + b"\n")
+        self._stdin.flush()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.process.kill()
+        self.process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self._stdin.close()
+        os.close(self._report_fd)
+        self._log.close()
+
+    @property
+    def _stdin(self) -> Any:
+        assert self.process.stdin is not None
+        return self.process.stdin
+
+    @property
+    def log(self) -> str:
+        """What it has written so far."""
+        return os.pread(self._log.fileno(), 1 << 20, 0).decode()
+
+    def hang_up(self) -> None:
+        """Close its stdin, as the end of the supervisor does."""
+        self._stdin.close()
+
+    def report(self, condition: Callable[[Report], Any], within_s: float = START_S) -> Report:
+        """Wait for a report that fulfils the condition, and forget it and those before it."""
+
+        def arrived() -> Report | None:
+            self._read()
+            while self.reports:
+                if condition(report := self.reports.pop(0)):
+                    return report
+            return None
+
+        found = wait_for(arrived, within_s)
+        assert isinstance(found, dict)
+        return found
+
+    def forget_reports(self) -> None:
+        """From here on only new ones count."""
+        self._read()
+        self.reports.clear()
+
+    def exit_code(self, within_s: float = START_S) -> int:
+        """Wait for its end."""
+        return self.process.wait(within_s)
+
+    def _read(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(self._report_fd, 65536):
+                self._unread += chunk
+        *lines, self._unread = self._unread.split(b"\n")
+        self.reports += [json.loads(line) for line in lines]
+
+
+@pytest.fixture(scope="module")
+def robot() -> Iterator[SimulatedRobot]:
+    """One robot for all processes here."""
+    with SimulatedRobot(payloads={"guid": SECRET}) as simulated:
+        yield simulated
+
+
+@pytest.fixture
+def configuration(instance: str, robot: SimulatedRobot) -> dict[str, Any]:
+    """The line for a servicer of the cameras "front" and "rear"."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    credentials = {"guid": "guid", "secret": SECRET}
+    camera = {"driver": "synthetic", "max_age_s": 60.0}
+    return {
+        "supervisor_pid": os.getpid(),
+        "instance": instance,
+        "robot": {"hostname": "127.0.0.1", "port": robot.port, "ca": str(robot.ca_file), **credentials},
+        "service": {"host_ip": "127.0.0.1", "port": port},
+        "cameras": {"front": camera, "rear": camera},
+    }
+
+
+def is_beat(report: Report) -> bool:
+    """Whether it is a beat of the main loop, and not the promise before the imports."""
+    return report["report"] == "beat" and "robot" in report
+
+
+def is_registered(report: Report) -> bool:
+    """Whether it is a beat that says so."""
+    return is_beat(report) and report["robot"] == "registered"
+
+
+@contextlib.contextmanager
+def image_service(port: int) -> Iterator[Any]:
+    """A stub of the service at this port."""
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield image_service_pb2_grpc.ImageServiceStub(channel)
+
+
+def get(stub: Any, name: str) -> Any:
+    """Ask for one image."""
+    request = image_pb2.GetImageRequest(image_requests=[image_pb2.ImageRequest(image_source_name=name)])
+    return stub.GetImage(request, timeout=10)
+
+
+def test_a_whole_life(configuration: dict[str, Any], instance: str, front: Ring, robot: SimulatedRobot) -> None:
+    """Promise, ready, serve with the time of the board, register, report, and leave with exit code 0."""
+    front.show(smooth())
+    children = (ChildRecord("rear", "camera", "killing", 0, error_text="rear was hung."),)
+    with BoardWriter(instance) as board, ServicerProcess(configuration) as servicer:
+        board.publish(Status(instance, os.getpid(), 0, children, robot_clock_offset_ns=OFFSET_NS))
+        assert servicer.report(lambda _: True)["within_ms"] >= 30_000  # the very first: before anything is imported
+        port = servicer.report(lambda report: report["report"] == "ready")["port"]
+        assert port == configuration["service"]["port"]
+        with image_service(port) as stub:
+            response = get(stub, "front")
+            assert response.image_responses[0].status == STATUS.STATUS_OK
+            assert "rear was hung." in get(stub, "rear").header.error.message
+        beat = servicer.report(lambda report: is_registered(report) and report["requests"] == 2)
+        assert beat["refused"] == 0
+        assert abs(beat["offset_ns"] + time.monotonic_ns() - robot.now_ns()) < 50_000_000
+        wait_for(lambda: [fault.error_message for fault in robot.faults.values()] == ["rear was hung."])
+        servicer.process.terminate()
+        assert servicer.exit_code(5.0) == exit_codes.FINISHED
+        assert not robot.services
+        assert SECRET not in servicer.log
+        assert "Traceback" not in servicer.log
+
+
+def test_it_beats_only_while_it_lives(configuration: dict[str, Any]) -> None:
+    """A stopped process is silent; a running one beats about once a second."""
+    with ServicerProcess(configuration) as servicer:
+        servicer.report(is_beat)
+        servicer.process.send_signal(signal.SIGSTOP)
+        wait_for(lambda: _state(servicer.process.pid) == "T")
+        servicer.forget_reports()
+        with pytest.raises(AssertionError):
+            servicer.report(is_beat, within_s=1.5)
+        servicer.process.send_signal(signal.SIGCONT)
+        servicer.report(is_beat, within_s=5.0)
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+
+
+def test_a_port_in_use_is_one_clear_line(configuration: dict[str, Any]) -> None:
+    """An error report with the port in it, its own exit code, and no traceback."""
+    port = configuration["service"]["port"]
+    with socket.create_server(("127.0.0.1", port)), ServicerProcess(configuration) as servicer:
+        error = servicer.report(lambda report: report["report"] == "error")
+        assert (error["code"], f":{port}: another program" in error["text"]) == ("port_in_use", True)
+        assert servicer.exit_code() == exit_codes.PORT_IN_USE
+        assert "Traceback" not in servicer.log
+
+
+def test_a_bad_configuration_is_one_clear_line_without_the_secret(configuration: dict[str, Any]) -> None:
+    """It names what is wrong, and shows no value: one of them is the payload's secret."""
+    configuration["robot"] = {**configuration["robot"], "secret": [SECRET], "prot": 443}
+    with ServicerProcess(configuration) as servicer:
+        error = servicer.report(lambda report: report["report"] == "error")
+        assert error["code"] == "bad_configuration"
+        assert "robot.prot: " in error["text"]
+        assert "robot.secret: " in error["text"]
+        assert "\n" not in error["text"]
+        assert servicer.exit_code() == exit_codes.BAD_CONFIGURATION
+        assert SECRET not in error["text"] + servicer.log
+
+
+def test_it_ends_with_its_supervisor(configuration: dict[str, Any]) -> None:
+    """The end of its stdin is the end of the supervisor."""
+    with ServicerProcess(configuration) as servicer:
+        servicer.report(is_beat)
+        servicer.hang_up()
+        assert servicer.exit_code(5.0) == exit_codes.ORPHANED
+
+
+def test_it_does_not_run_for_another_parent(configuration: dict[str, Any]) -> None:
+    """Started for a supervisor that is gone already."""
+    with ServicerProcess({**configuration, "supervisor_pid": 1}) as servicer:
+        assert servicer.exit_code() == exit_codes.ORPHANED
+
+
+def test_it_serves_without_a_robot(configuration: dict[str, Any], front: Ring) -> None:
+    """Images with the last known robot time, while the beats say in words what is wrong with the robot."""
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        configuration["robot"] = {**configuration["robot"], "port": nobody.getsockname()[1]}
+        front.show(smooth())
+        with BoardWriter(configuration["instance"]) as board:
+            board.publish(Status(configuration["instance"], os.getpid(), 0, (), robot_clock_offset_ns=OFFSET_NS))
+            with ServicerProcess(configuration) as servicer:
+                servicer.report(lambda report: is_beat(report) and "cannot be reached" in report["robot"])
+                with image_service(configuration["service"]["port"]) as stub:
+                    assert get(stub, "front").image_responses[0].status == STATUS.STATUS_OK
+                servicer.process.terminate()
+                assert servicer.exit_code(5.0) == exit_codes.FINISHED
+
+
+@pytest.mark.slow
+def test_overload_is_no_reason_to_be_killed(configuration: dict[str, Any], instance: str) -> None:
+    """Promises are kept while far more is asked for than two cores can encode."""
+    rows, cols = 2160, 3840
+    with Ring(instance, "front", rows * cols * 3) as ring, ServicerProcess(configuration) as servicer:
+        ring.show(smooth(rows, cols))
+        servicer.report(is_registered)
+        ratios = [1.0 - 0.001 * n for n in range(32)]
+        entries = [image_pb2.ImageRequest(image_source_name="front", resize_ratio=r) for r in ratios]
+        request = image_pb2.GetImageRequest(image_requests=entries)
+        servicer.forget_reports()
+        with image_service(configuration["service"]["port"]) as stub:
+            calls = [stub.GetImage.future(request, timeout=60) for _ in range(100)]
+            until_s = time.monotonic() + 8.0
+            while time.monotonic() < until_s:
+                servicer.report(is_beat, within_s=5.0)
+            for call in calls:
+                call.cancel()
