@@ -3,8 +3,11 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from shm import DEFAULT_PARAMS_ID, Encoding, Frame, RingWriter
+
+PROJECT = Path(__file__).resolve().parents[2]  # where a process that imports shm and tests is started
 
 
 def payload_of(stamp: int, size_bytes: int) -> bytes:

@@ -10,6 +10,7 @@ import pytest
 
 from shm import RingReader, RingWriter, ShmFullError, layout, names, segment
 from shm.fence import Fence, fence_of_this_process
+from tests.shm.stamped import PROJECT
 
 _PATTERNS = (0x1111111111111111, 0xEEEEEEEEEEEEEEEE)
 _ALTERNATE = """
@@ -90,7 +91,9 @@ def test_a_process_makes_one_fence(instance: str) -> None:
 
 def test_a_counter_is_never_half_written(instance: str) -> None:
     """Another process that stores two patterns in turn is never seen with a third value, nor with zero again."""
-    child = subprocess.Popen([sys.executable, "-c", _ALTERNATE, instance], stdout=subprocess.PIPE, text=True)
+    child = subprocess.Popen(
+        [sys.executable, "-c", _ALTERNATE, instance], stdout=subprocess.PIPE, text=True, cwd=PROJECT
+    )
     with child:
         assert child.stdout is not None
         assert child.stdout.readline() == "ready\n"

@@ -12,6 +12,7 @@ import pytest
 
 from shm import RingReader, names
 from tests.shm import hammer_writer
+from tests.shm.stamped import PROJECT
 
 SEED = int(os.environ.get("HAMMER_SEED", "20"))
 KILLS = 600
@@ -22,7 +23,7 @@ SECONDS = 40
 def started(module: str, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
     """A process of this folder, which ends when its stdin is closed or by itself."""
     argv = [sys.executable, "-m", f"tests.shm.{module}", *arguments]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=PROJECT) as process:
         try:
             yield process
         finally:

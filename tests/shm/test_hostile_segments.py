@@ -1,25 +1,18 @@
 """No content, size or owner of a segment ends a reader, and every refusal is a sentence."""
 
-import contextlib
-import errno
 import gc
 import os
 import resource
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shm import Encoding, ForeignSegmentError, Frame, Loss, RingReader, RingWriter, ShmFullError, layout, names, segment
-from tests.shm.stamped import publish
+from shm import Encoding, Frame, Loss, RingReader, RingWriter, layout, names
+from tests.shm.stamped import PROJECT, publish
 
 RING = layout.RingLayout(4, 4096)
-OTHER_UID = 65534
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
 
 # A reader that is attached, and one that comes later, when the segment has been cut to each of the sizes.
 _READ_TRUNCATED = """
@@ -50,23 +43,12 @@ def writer(instance: str, capacity_bytes: int = 4096) -> RingWriter:
     return RingWriter(instance, "front", payload_capacity_bytes=capacity_bytes, descriptor={}, slots=4)
 
 
-@contextlib.contextmanager
-def another_user() -> Iterator[None]:
-    """This process as a user without rights."""
-    os.seteuid(OTHER_UID)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
 def test_truncated_segments(instance: str) -> None:
     """A segment that was cut at any interesting place is refused with a sentence; no signal ends the reader."""
     edges = (0, 128, 4096, layout.HEADER_BYTES, layout.PUBLISH_OFFSET + 8, layout.SLOTS_OFFSET, RING.total_bytes - 4096)
     sizes = sorted({max(0, edge + around) for edge in edges for around in (-1, 0, 1)} | {RING.total_bytes - 1})
-    done = subprocess.run(
-        [sys.executable, "-c", _READ_TRUNCATED, instance, *map(str, sizes)], capture_output=True, text=True, check=False
-    )
+    argv = [sys.executable, "-c", _READ_TRUNCATED, instance, *map(str, sizes)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=PROJECT)
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -82,7 +64,9 @@ def look_everywhere(reader: RingReader) -> None:
             assert found.encoding.compressed or found.pixels().shape[:2] == (found.rows, found.cols)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     writes=st.lists(
         st.tuples(
@@ -116,7 +100,9 @@ def test_garbage_anywhere(instance: str, writes: list[tuple[int, bytes]]) -> Non
         look_everywhere(RingReader(instance, "front"))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     number=st.integers(-1, 1) | st.just(1 << 40),
     captured_ns=st.integers(0, (1 << 64) - 1),
@@ -152,106 +138,14 @@ def test_another_camera_under_this_name(instance: str) -> None:
     assert f"says that it is '{instance}.cam.front'" in str(reader.problem)
 
 
-@pytest.mark.parametrize("kind", ["fifo", "directory", "symlink", "dangling"])
-def test_what_is_no_segment(instance: str, kind: str) -> None:
-    """A FIFO, a directory or a link in the place of a ring neither blocks a reader nor lets a writer through."""
-    path = names.path_of(f"/{instance}.cam.front")
-    if kind == "fifo":
-        os.mkfifo(path)
-    elif kind == "directory":
-        path.mkdir()
-    else:
-        path.symlink_to(sys.executable if kind == "symlink" else "nowhere")
-    try:
-        reader = RingReader(instance, "front")
+def test_refusals_leave_no_descriptor(instance: str) -> None:
+    """A segment that is refused again and again costs nothing."""
+    names.path_of(f"/{instance}.cam.front").write_bytes(b"garbage" * 10_000)
+    reader, before = RingReader(instance, "front"), len(os.listdir("/proc/self/fd"))
+    for _ in range(100):
         assert reader.latest() is None
-        assert reader.problem == f"{path} is no shared-memory segment: remove it"
-        with pytest.raises(ForeignSegmentError, match="remove it"), writer(instance):
-            pass
-        assert names.names_of(instance) == [f"/{instance}.cam.front"]
-    finally:
-        if kind == "directory":
-            path.rmdir()
-
-
-@as_root
-def test_a_foreign_segment(instance: str) -> None:
-    """A name that another user holds is refused to readers and writers, with the way out."""
-    with writer(instance) as ring:
-        publish(ring, 1, 64)
-    os.chown(names.path_of(f"/{instance}.cam.front"), OTHER_UID, -1)
-    reader = RingReader(instance, "front")
-    assert reader.latest() is None
-    assert "another user" in str(reader.problem)
-    with pytest.raises(ForeignSegmentError, match="--instance"), writer(instance):
-        pass
-    assert names.names_of(instance) == [f"/{instance}.cam.front"]
-
-
-@as_root
-def test_a_name_that_another_user_takes_meanwhile(instance: str) -> None:
-    """If the name became another user's while a ring was built, its first frame is refused, and nothing is left."""
-    path = names.path_of(f"/{instance}.cam.front")
-    with another_user(), writer(instance) as ring:
-        os.seteuid(0)
-        path.write_bytes(b"of root")
-        os.seteuid(OTHER_UID)
-        with pytest.raises(ForeignSegmentError, match="another user"):
-            publish(ring, 2, 64)
-    assert names.names_of(instance) == [f"/{instance}.cam.front"]
-    assert path.read_bytes() == b"of root"
-
-
-@as_root
-def test_a_name_that_another_user_takes_last(instance: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Even in the moment before the name is taken, it is the kernel that refuses to take another user's."""
-    path = names.path_of(f"/{instance}.cam.front")
-    with another_user(), writer(instance) as ring:
-        os.seteuid(0)
-        path.write_bytes(b"of root")
-        os.seteuid(OTHER_UID)
-        monkeypatch.setattr(segment, "_is_ours", lambda _: False)
-        monkeypatch.setattr(segment, "attach", lambda *_: None)
-        with pytest.raises(ForeignSegmentError, match="another user"):
-            publish(ring, 2, 64)
-    assert path.read_bytes() == b"of root"
-
-
-def test_no_room(instance: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A full /dev/shm is a sentence which names shm_size; nothing half made is left, and the old ring stays."""
-    with writer(instance) as ring:
-        publish(ring, 1, 64)
-
-    def full(*_: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "posix_fallocate", full)
-    with pytest.raises(ShmFullError, match=r"0\.1 MB of .*cam\.front .*shm_size"), writer(instance, 8192):
-        pass
-    assert names.names_of(instance) == [f"/{instance}.cam.front"]
-    assert RingReader(instance, "front").latest() is not None
-
-
-def test_a_real_limit(instance: str) -> None:
-    """What the kernel itself refuses to allocate is reported in the same way."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
-    try:
-        with pytest.raises(ShmFullError, match="shm_size"), writer(instance, 1 << 20):
-            pass
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, ignored)
-    assert names.names_of(instance) == []
-
-
-def test_a_descriptor_that_is_too_large(instance: str) -> None:
-    """A descriptor without room in the header is refused before there is a segment."""
-    ring = RingWriter(instance, "front", payload_capacity_bytes=64, descriptor={"a": "x" * layout.HEADER_BYTES})
-    with pytest.raises(layout.LayoutError, match="descriptor"), ring:
-        pass
-    assert names.names_of(instance) == []
+    assert "magic" in str(reader.problem)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_no_descriptor_left(instance: str) -> None:

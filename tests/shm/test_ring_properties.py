@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass
 from typing import cast
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -138,5 +138,7 @@ class OneName(RuleBasedStateMachine):
             names.remove(name)
 
 
-OneName.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+OneName.TestCase.settings = settings(
+    max_examples=100, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 TestOneName = OneName.TestCase
