@@ -8,7 +8,7 @@ import struct
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shm import layout
@@ -16,6 +16,8 @@ from shm.layout import Header, LayoutError, Metadata, RingLayout
 
 PAGE = layout.pack_header(RingLayout(6, 921600), 0x1122334455667788, "spot.cam.front", {"rows": 480})
 METADATA = Metadata(7, 123456789, 480, 640, 1920, 1, 921600, 2.5, 0.01, bytes(range(16)))
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 
 
 def resealed(page: bytes) -> bytes:
@@ -115,6 +117,7 @@ def test_the_live_and_slot_tables_are_the_declaration() -> None:
     ]
 
 
+@unhurried
 @given(
     slots=st.integers(4, 64),
     capacity=st.integers(1, 1 << 31),
@@ -130,6 +133,7 @@ def test_headers_round_trip(slots: int, capacity: int, epoch: int, name: str, de
     assert layout.unpack_header(page) == Header(ring, epoch, name, json.loads(json.dumps(descriptor)))
 
 
+@unhurried
 @given(st.binary(max_size=200), st.integers(0, 16383))
 def test_any_bytes_are_a_header_or_a_layout_error(garbage: bytes, at: int) -> None:
     """Whatever is written into a header page, sealed again, it is read as a header or a LayoutError."""
