@@ -14,6 +14,7 @@ from supervision.configuration import ConfigurationError, shown_device
 from supervision.settings import PAYLOAD_PORTS, PAYLOAD_ROBOT, RESERVED_PORT, CameraSettings, Settings
 
 _PAYLOAD_NETWORK = ipaddress.ip_network("192.168.50.0/24")
+_OTHER_CHILDREN = ("servicer", "simulated_robot")
 _BYTES_PER_PIXEL = {"bgr8": 3, "bgra8": 4, "mono8": 1, "mono16": 2, "depth16": 2}
 _SMALLEST_COMPRESSED_BYTES = 1 << 20
 
@@ -23,6 +24,8 @@ def check(settings: Settings) -> None:
     if not settings.cameras:
         raise ConfigurationError("cameras: at least one is needed")
     for name, camera in settings.cameras.items():
+        if name in _OTHER_CHILDREN:
+            raise ConfigurationError(f"cameras.{name}: this is the name of another process; choose another one")
         _check_times(name, camera)
     _check_devices(settings)
     _check_port(settings)

@@ -107,12 +107,13 @@ class Child:
         self._become("starting", now_ns, pid=self.process.pid, restarts=restarts, next_start_ns=None)
 
     def read(self, now_ns: int) -> None:
-        """Read everything that the child reported, and a bounded part of what it logged."""
+        """Read everything that the child has reported, and a bounded part of what it logged."""
         if not self.process:
             return
-        while chunk := self.process.read(self.process.report_fd):
-            for report in self._reports.feed(chunk):
-                self._take(report, now_ns)
+        # One read empties the pipe: what was said before is known before anybody is judged, and a child that
+        # never stops talking does not keep the loop.
+        for report in self._reports.feed(self.process.read(self.process.report_fd)):
+            self._take(report, now_ns)
         for _ in range(_LOG_READS_PER_TURN):
             if not (chunk := self.process.read(self.process.log_fd)):
                 break

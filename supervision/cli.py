@@ -44,6 +44,8 @@ def exit_code_of(run: Callable[[], int]) -> int:
     except AlreadyRunningError as error:
         errors.write(f"supervisor.py: {error}")
         return exit_codes.ALREADY_RUNNING
+    except KeyboardInterrupt:  # before the supervisor took over the signals: nothing runs yet
+        return exit_codes.INTERRUPTED
     except OSError as error:
         errors.write(f"supervisor.py: {error}")
         return exit_codes.SHM_FAILED

@@ -1,6 +1,7 @@
 """What a child has said about itself, over all its processes: its frames, its error, and whether it is well again."""
 
 import logging
+import time
 from typing import Any
 
 from supervision.backoff import Backoff
@@ -12,6 +13,7 @@ from supervision.timing import Timing
 
 _STACK_LINES = 12
 _STACK_COLUMNS = 160
+_LOG_INTERVAL_NS = 10_000_000_000  # between two lines about the same error that comes and goes
 _LAST_FRAME = {"frame_number", "captured_ns", "rows", "cols", "encoding"}
 
 _log = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ class Health:
         self._beat_facts: dict[str, Any] = {}
         self._stack: dict[str, Any] = {}
         self._well_since_ns: int | None = None
+        self._logged_ns: dict[ErrorCode, int] = {}
 
     def fields(self, now_ns: int) -> dict[str, Any]:
         """Return this part of the child's record."""
@@ -86,8 +89,10 @@ class Health:
         self.report(error.code, error.text)
 
     def report(self, code: ErrorCode, text: str) -> None:
-        """Note an error; only a change of it is worth a line in the log."""
-        if code != self.error_code:
+        """Note an error; only a change of it is worth a line in the log, and not ten times a second."""
+        now_ns = time.monotonic_ns()
+        if code != self.error_code and now_ns - self._logged_ns.get(code, -_LOG_INTERVAL_NS) >= _LOG_INTERVAL_NS:
+            self._logged_ns[code] = now_ns
             _log.warning("%s: %s: %s", self._name, code, text)
         self._error_said = True
         self.error_code, self._error_text = code, text
@@ -118,5 +123,6 @@ class Health:
             self._backoff.forgive()
         if well_s >= self._timing.well_s and self.error_code:
             _log.info("%s: well again (was: %s)", self._name, self.error_code)
+            self._logged_ns.pop(self.error_code, None)
             self._error_said = False
             self.error_code = self._error_text = None

@@ -31,7 +31,12 @@ class InstanceLock:
 
     def __enter__(self) -> "InstanceLock":
         """Take the lock and write our pid into it."""
-        self._fd = os.open(lock_path(self._instance), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        path = lock_path(self._instance)
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except PermissionError as error:
+            text = f"{path} belongs to another user: choose another name with --instance"
+            raise PermissionError(error.errno, text) from error
         if not _try_lock(self._fd, fcntl.LOCK_EX, _LOOK_AGAIN_S):
             pid = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip()
             os.close(self._fd)

@@ -23,7 +23,7 @@ from supervision.configuration import ConfigurationError
 from supervision.crew import MODULES, Crew
 from supervision.instance import InstanceLock
 from supervision.notify import tell_service_manager
-from supervision.process import adopt_orphans, peek_dead_child, reap
+from supervision.process import adopt_orphans, kill_adopted, peek_dead_child, reap
 from supervision.settings import Settings
 from supervision.signals import SignalQueue
 from supervision.timing import Timing
@@ -60,6 +60,7 @@ class Supervisor:
         self._modules = modules
         self._timing = timing or Timing()
         self._signals = SignalQueue()
+        self._has_terminal = False
         self._exit_code = exit_codes.FINISHED
         self._stopping: list[list[Child]] | None = None
         self._stop_deadline_ns = 0
@@ -72,6 +73,7 @@ class Supervisor:
 
         Raises AlreadyRunningError, and OSError when /dev/shm has no room for the lock or the board.
         """
+        self._has_terminal = os.isatty(0)  # asked now: a terminal that has hung up is none any more
         with contextlib.ExitStack() as stack:
             lock = stack.enter_context(InstanceLock(self._settings.instance))
             if removed := lock.remove_all_names():
@@ -80,6 +82,7 @@ class Supervisor:
             board = stack.enter_context(BoardWriter(self._settings.instance))
             stack.enter_context(self._signals)
             adopt_orphans()
+            stack.callback(kill_adopted)
             self._loop(self._crew(stack), board)
         return self._exit_code
 
@@ -152,7 +155,7 @@ class Supervisor:
 
     def _obey_signals(self, crew: Crew, now_ns: int) -> None:
         for number in self._signals.take():
-            if number == signal.SIGHUP and not sys.stdin.isatty():
+            if number == signal.SIGHUP and not self._has_terminal:
                 self._change_settings(crew, now_ns)
             elif self._stopping is None:
                 self._stop(crew, now_ns, f"stopping ({signal.Signals(number).name})")

@@ -137,6 +137,17 @@ def adopt_orphans() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def kill_adopted() -> None:
+    """SIGKILL every child that this process has, also those that it never started."""
+    try:
+        children = Path("/proc/thread-self/children").read_text().split()
+    except OSError:
+        return  # a kernel without CONFIG_PROC_CHILDREN: the container or the service manager is the last net
+    for pid in children:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(int(pid), signal.SIGKILL)
+
+
 def _pipe(stack: contextlib.ExitStack) -> tuple[int, int]:
     read_fd, write_fd = os.pipe()
     stack.callback(os.close, read_fd)

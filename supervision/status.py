@@ -1,6 +1,7 @@
 """`supervisor.py status`: how the processes and cameras of an instance are, for people and for programs."""
 
 import argparse
+import contextlib
 import json
 import time
 from collections.abc import Sequence
@@ -10,7 +11,6 @@ from shm.board import BoardReader
 from shm.records import ChildRecord, Status
 from supervision.display import shown_age
 from supervision.instance import is_held
-from supervision.output import Output
 from supervision.settings import Settings
 
 SCHEMA = 1
@@ -24,21 +24,25 @@ def status_command(arguments: Sequence[str]) -> int:
     parser.add_argument("--instance", default=Settings().instance, metavar="NAME", help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="for programs; the schema is docs/status-schema.md")
     flags = parser.parse_args(arguments)
-    output = Output(1)
     try:
         status = BoardReader(flags.instance).latest()
     except (OSError, ValueError) as error:
         parser.error(str(error))
     if not is_held(flags.instance):
-        output.write(_not_running(flags.instance, status, as_json=flags.json))
+        _write(_not_running(flags.instance, status, as_json=flags.json))
         return NOT_RUNNING
     if status is None:
         text = f"instance {flags.instance}: starting, there is no status yet"
-        output.write(_no_status(text, flags.instance, as_json=flags.json))
+        _write(_no_status(text, flags.instance, as_json=flags.json))
         return NOT_RUNNING
     now_ns = time.monotonic_ns()
-    output.write(json.dumps(as_document(status, now_ns), indent=2) if flags.json else as_table(status, now_ns))
+    _write(json.dumps(as_document(status, now_ns), indent=2) if flags.json else as_table(status, now_ns))
     return 0
+
+
+def _write(text: str) -> None:
+    with contextlib.suppress(BrokenPipeError), open(1, "w", encoding="utf-8", closefd=False) as stdout:
+        stdout.write(text + "\n")
 
 
 def as_document(status: Status, now_ns: int) -> dict[str, Any]:

@@ -49,6 +49,8 @@ class RunningSupervisor:
     def __init__(self, log_file: Path, cameras: dict[str, str], **request: Any) -> None:
         self.instance: str = request.pop("instance", None) or new_instance()
         self.log_file = log_file
+        self._stdin: int = request.pop("stdin", subprocess.DEVNULL)
+        self._pipe_log: bool = request.pop("pipe_log", False)
         self._request = {"settings": settings_document(self.instance, cameras), **request}
         self._board = BoardReader(self.instance)
 
@@ -59,8 +61,8 @@ class RunningSupervisor:
                 [sys.executable, "-m", "tests.supervision.scripted_supervisor", json.dumps(self._request)],
                 cwd=PROJECT_FOLDER,
                 env={**os.environ, _TAG: self.instance},
-                stdin=subprocess.DEVNULL,
-                stderr=log,
+                stdin=self._stdin,
+                stderr=subprocess.PIPE if self._pipe_log else log,
             )
         return self
 
@@ -70,6 +72,8 @@ class RunningSupervisor:
         """Kill whatever is left of it, and remove its names."""
         self.popen.kill()
         self.popen.wait()
+        if self.popen.stderr:
+            self.popen.stderr.close()
         for process in self.processes():
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()

@@ -147,6 +147,14 @@ def do_grandchild(lifeline: Lifeline) -> NoReturn:
     os._exit(3)
 
 
+def do_daemon(lifeline: Lifeline) -> NoReturn:
+    """Start a process in a session of its own, name it in the log, and crash."""
+    daemon = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], start_new_session=True)
+    sys.stderr.write(f"daemon {daemon.pid}\n")
+    work(lifeline, seconds=0.2)
+    os._exit(3)
+
+
 def do_mad(lifeline: Lifeline) -> None:
     """Report nonsense, then work."""
     fd = lifeline._report_fd

@@ -3,7 +3,7 @@
 from supervision.backoff import Backoff
 from supervision.frame_rate import FrameRate
 from supervision.health import Health
-from supervision.reports import Beat
+from supervision.reports import Beat, Error
 from supervision.timing import Timing
 
 SECOND_NS = 1_000_000_000
@@ -53,6 +53,10 @@ def test_error_is_over_after_two_seconds_of_frames() -> None:
     assert health.error_code == "absent"
     health.take_beat(Beat(report="beat", within_ms=1000, frames=3), 2 * SECOND_NS)
     assert health.error_code is None
+    for second in range(3, 10):
+        health.take_error(Error(report="error", code="frozen", text="the same picture"))
+        health.take_beat(Beat(report="beat", within_ms=1000, frames=second + 1), second * SECOND_NS)
+    assert health.error_code == "frozen"
 
 
 def test_rate_of_steady_beats() -> None:

@@ -30,6 +30,7 @@ MISTAKES = {
     "instance with a slash": ('instance = "a/b"\n' + ONE_CAMERA, "instance: a name is"),
     "camera name": ("simulate = true\n[cameras.Front]\ndevice = 0", "cameras.Front: a name is"),
     "camera name with a path": ('simulate = true\n[cameras."../x"]\ndevice = 0', "cameras.../x: a name is"),
+    "camera called like a process": ("simulate = true\n[cameras.servicer]\ndevice = 0", "cameras.servicer: this is"),
     "cameras are no table": ("cameras = 5", "cameras:"),
     "camera is no table": ("[cameras]\nfront = 5", "cameras.front:"),
     "robot is no table": ("robot = 5\n[cameras.front]\ndevice = 0", "robot:"),

@@ -54,6 +54,24 @@ def test_pause_of_the_supervisor_is_not_the_childrens_fault(tmp_path: Path) -> N
         assert (supervisor.wait_until_working("front"), supervisor.wait_until_working("rear")) == pids
 
 
+def test_pause_of_everybody_is_nobodys_fault(tmp_path: Path) -> None:
+    """After a pause of the whole computer the children get their time to speak again."""
+    with RunningSupervisor(tmp_path / "log", {"front": "work"}) as supervisor:
+        pids = supervisor.wait_until_working("front"), supervisor.wait_until_working("servicer")
+        stopped = (supervisor.popen.pid, *pids)
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        paused_ns = time.monotonic_ns()
+        wait_for(lambda: time.monotonic_ns() - paused_ns > 1_500_000_000, "the pause is long enough")
+        os.kill(supervisor.popen.pid, signal.SIGCONT)
+        wait_for(lambda: "the supervisor itself did not run" in supervisor.log, "the pause is noticed")
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        now_ns = time.monotonic_ns()
+        supervisor.wait_until("front", lambda child: (child.captured_ns or 0) > now_ns)
+        assert (supervisor.wait_until_working("front"), supervisor.wait_until_working("servicer")) == pids
+
+
 def test_flood_of_log_lines_is_bounded(tmp_path: Path) -> None:
     """100 MB on stderr neither block the child nor fill the log, and what is left out is counted."""
     with RunningSupervisor(tmp_path / "log", {"front": "flood", "rear": "work"}) as supervisor:

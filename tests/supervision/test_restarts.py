@@ -82,6 +82,16 @@ def test_grandchildren_die_with_their_worker(tmp_path: Path) -> None:
         wait_for(lambda: not psutil.pid_exists(pid), "the grandchild is gone", 2.0)
 
 
+def test_daemons_are_adopted_and_do_not_outlive_the_supervisor(tmp_path: Path) -> None:
+    """What a worker hid in a session of its own becomes the supervisor's child, and ends with it."""
+    with RunningSupervisor(tmp_path / "log", {"front": "daemon"}) as supervisor:
+        supervisor.wait_until("front", lambda child: child.last_exit is not None)
+        daemon = psutil.Process(int(supervisor.log.split("[front] daemon ")[1].split()[0]))
+        assert daemon.ppid() == supervisor.popen.pid
+        supervisor.stop()
+        wait_for(lambda: not daemon.is_running() or daemon.status() == psutil.STATUS_ZOMBIE, "the daemon is gone", 2.0)
+
+
 def test_leftovers_of_a_dead_worker_are_removed(tmp_path: Path) -> None:
     """A ring that a killed worker had begun to build is removed when the worker is reaped."""
     with RunningSupervisor(tmp_path / "log", {"front": "work"}) as supervisor:

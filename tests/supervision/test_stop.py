@@ -42,6 +42,29 @@ def test_second_signal_kills_at_once(tmp_path: Path) -> None:
         assert supervisor.processes() == []
 
 
+def test_hung_up_terminal_ends_it(tmp_path: Path) -> None:
+    """SIGHUP stops a supervisor that was started in a terminal, also when the terminal is gone by then."""
+    master, slave = os.openpty()
+    with RunningSupervisor(tmp_path / "log", {"front": "work"}, stdin=slave) as supervisor:
+        supervisor.wait_until_working("front")
+        os.close(slave)
+        os.close(master)
+        assert supervisor.stop(signal.SIGHUP) < 5.0
+        assert supervisor.popen.returncode == 0
+
+
+def test_nobody_reads_the_output(tmp_path: Path) -> None:
+    """A reader of stderr that goes away ends nothing."""
+    with RunningSupervisor(tmp_path / "log", {"front": "work"}, pipe_log=True) as supervisor:
+        pid = supervisor.wait_until_working("front")
+        assert supervisor.popen.stderr is not None
+        supervisor.popen.stderr.close()
+        os.kill(pid, signal.SIGKILL)
+        supervisor.wait_until("front", lambda child: child.restarts == 1 and child.state == "running")
+        assert supervisor.stop() < 5.0
+        assert supervisor.popen.returncode == 0
+
+
 def test_duration(tmp_path: Path) -> None:
     """A run with a duration ends by itself with exit code 0."""
     with RunningSupervisor(tmp_path / "log", {"front": "work"}, duration_s=0.3) as supervisor:
