@@ -180,6 +180,37 @@ def test_the_number_is_chosen_when_the_name_is_taken(instance: str) -> None:
             assert publish(new, 3, 64) > last
 
 
+class Gate:
+    """A lock that lets in whoever came when it is opened."""
+
+    def __init__(self) -> None:
+        self.arrived, self.opened = threading.Event(), threading.Event()
+
+    def __enter__(self) -> None:
+        """Wait for the gate."""
+        self.arrived.set()
+        assert self.opened.wait(10)
+
+    def __exit__(self, *_: object) -> None:
+        """Leave."""
+
+
+def test_a_thread_that_comes_late_takes_what_another_attached(instance: str) -> None:
+    """Of threads that find a replacement together, one attaches; none goes back to what it knew before."""
+    reader, gate = RingReader(instance, "front"), Gate()
+    reader._attaching = gate  # type: ignore[assignment] # stands for the lock
+    late = threading.Thread(target=reader.latest)
+    late.start()
+    assert gate.arrived.wait(10)
+    with writer(instance) as ring:
+        publish(ring, 1, 64)
+    attached = segment.attach(f"/{instance}.cam.front", reader._fence)
+    reader._attached = attached
+    gate.opened.set()
+    late.join()
+    assert reader._attached is attached
+
+
 def test_many_threads_follow_replacements(instance: str) -> None:
     """Eight threads of one reader during 200 replacements: whole frames, no number goes back, no descriptor is left."""
     reader, before, done = RingReader(instance, "front"), open_descriptors(), threading.Event()
