@@ -109,6 +109,19 @@ def test_a_call_without_a_deadline_ends_all_the_same(served: Served, front: Ring
     assert leader.result().image_responses[0].status == STATUS.STATUS_OK
 
 
+def test_a_long_call_ends_between_entries(
+    served: Served, front: Ring, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when its client would wait for ever: the threads are there for all clients."""
+    monkeypatch.setattr(image_service, "_CALL_LIMIT_S", 0.1)
+    front.show(smooth())
+    request = image_pb2.GetImageRequest(image_requests=[entry(resize_ratio=0.5), entry()])
+    call = served.stub.GetImage.future(request)
+    wait_for(lambda: served.service.requests == 1)
+    threading.Timer(0.2, gate.set).start()
+    assert code_of(call.result) is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
 def test_64_calls_at_once_share_one_encoding(served: Served, front: Ring, gate: threading.Event) -> None:
     """Each is answered with the same picture, made once."""
     front.show(smooth())

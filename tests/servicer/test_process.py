@@ -39,7 +39,7 @@ class ServicerProcess:
         self._unread = b""
 
     def __enter__(self) -> "ServicerProcess":
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115  closed in __exit__
+        self._log = tempfile.TemporaryFile()
         self._report_fd, child_fd = os.pipe()
         self.process = subprocess.Popen(
             [sys.executable, "-m", "servicer", "--report-fd", str(child_fd)],
