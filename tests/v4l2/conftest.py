@@ -8,7 +8,7 @@ import pytest
 from tests.v4l2 import vivid
 from tests.v4l2.pipeline import Pipeline, running_pipeline
 
-FIRST_FRAME_S = 60.0
+FIRST_FRAME_S = 90.0
 
 
 def pytest_ignore_collect(config: pytest.Config) -> bool | None:

@@ -20,7 +20,7 @@ from bosdyn.client.image import ImageClient, ImageDataError, build_image_request
 from bosdyn.client.robot import Robot
 from bosdyn.client.robot_state import RobotStateClient
 
-from shm import BoardReader
+from shm import BoardReader, RingReader
 from shm.records import ChildRecord
 from tests.v4l2.vivid import Picture
 
@@ -64,6 +64,19 @@ class Pipeline:
         except ImageDataError:
             return False
         return True
+
+    def next_frames(self, camera: str, count: int) -> list[tuple[int, int]]:
+        """Return when each next frame was captured, and when it was seen in the ring (CLOCK_MONOTONIC ns)."""
+        reader = RingReader(INSTANCE, camera)
+        seen: dict[int, tuple[int, int]] = {}
+
+        def enough() -> bool:
+            if frame := reader.latest():
+                seen.setdefault(frame.frame_number, (frame.captured_ns, time.monotonic_ns()))
+            return len(seen) >= count
+
+        wait_until(enough, f"{count} frames of {camera}", 30, self.log, poll_s=0.001)
+        return list(seen.values())
 
     def age_s(self, source: str) -> float:
         """Return how old a picture is when it arrives, by the robot's clock; negative if it is from the future."""
@@ -139,12 +152,14 @@ def running_pipeline(folder: Path, device_names: list[str]) -> Iterator[Pipeline
                 pipeline.robot.stop_time_sync()
 
 
-def wait_until(condition: Callable[[], bool], what: str, within_s: float, log: Path) -> float:
+def wait_until(
+    condition: Callable[[], bool], what: str, within_s: float, log: Path, *, poll_s: float = POLL_S
+) -> float:
     """Wait for the condition and return how long it took, in seconds. Fails with the end of the log."""
     start_s = time.monotonic()
     while not condition():
         assert time.monotonic() - start_s < within_s, f"not within {within_s} s: {what}\n{_tail(log)}"
-        time.sleep(POLL_S)
+        time.sleep(poll_s)
     return time.monotonic() - start_s
 
 
