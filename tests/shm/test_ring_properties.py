@@ -67,7 +67,7 @@ class OneName(RuleBasedStateMachine):
             stamp = next(self.stamps)
             number = publish(self.ring, stamp, size_bytes, encoding=encoding, params_id=params)
             assert number > self.last_number
-            self.last_number = number
+            self.last_number = number if self.named else 0
             self.building.append(Published(number, stamp, size_bytes, params))
         self.history, self.slots = self.building, self.ring._layout.slots
 
