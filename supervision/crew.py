@@ -91,7 +91,8 @@ class Crew:
         if self.robot.state != "running" or self.robot.process.pid == self._robot_pid:
             return
         came_back, self._robot_pid = self._robot_pid is not None, self.robot.process.pid
-        self._robot_port = int(self.robot.record(now_ns).facts.get("port", self._robot_port))
+        port = self.robot.record(now_ns).facts.get("port")
+        self._robot_port = port if isinstance(port, int) and 0 < port < 1 << 16 else self._robot_port
         self.robot.configuration = self._robot_line()
         self.robot.health.add_facts(ca=str(self._ca_file))
         self.servicer.configuration = self._servicer_line()

@@ -13,7 +13,7 @@ from supervision.lifeline import REPORT_LINE_BYTES, ErrorCode
 
 _log = logging.getLogger(__name__)
 
-_Count = Annotated[int, Field(ge=0)]
+_Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 
 
 class _Report(BaseModel):
@@ -42,7 +42,7 @@ class Beat(_Report):
     rows: _Count | None = None
     cols: _Count | None = None
     encoding: Annotated[str, Field(max_length=32)] | None = None
-    offset_ns: int | None = None
+    offset_ns: Annotated[int, Field(gt=-1 << 63, lt=1 << 63)] | None = None
 
 
 class Error(_Report):

@@ -51,7 +51,8 @@ class RunningSupervisor:
         self.log_file = log_file
         self._stdin: int = request.pop("stdin", subprocess.DEVNULL)
         self._pipe_log: bool = request.pop("pipe_log", False)
-        self._request = {"settings": settings_document(self.instance, cameras), **request}
+        simulate = request.pop("simulate", False)
+        self._request = {"settings": {**settings_document(self.instance, cameras), "simulate": simulate}, **request}
         self._board = BoardReader(self.instance)
 
     def __enter__(self) -> "RunningSupervisor":

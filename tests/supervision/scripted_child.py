@@ -33,7 +33,9 @@ def main() -> int:
 def work(lifeline: Lifeline, seconds: float = float("inf"), **facts: Any) -> None:
     """Deliver a frame every 20 ms until asked to stop, or for some seconds."""
     lifeline.promise(1.0)
-    lifeline.ready(port=lifeline.configuration.get("port") or 4321)
+    robot = lifeline.configuration.get("robot") or {}
+    given_port = lifeline.configuration.get("port")
+    lifeline.ready(port=4321, robot_port=robot.get("port"), robot_ca=robot.get("ca"), given_port=given_port)
     end_s, frames = time.monotonic() + seconds, 0
     while not lifeline.stopping and time.monotonic() < end_s:
         time.sleep(0.02)

@@ -36,7 +36,7 @@ def child(spawn: Any) -> Child:
     return Child("front", "camera", "capture_worker", "{}", Timing(), spawn=spawn)
 
 
-def test_unkillable_child_is_not_started_twice() -> None:
+def test_unkillable_child_is_not_started_twice(caplog: pytest.LogCaptureFixture) -> None:
     """2 s after SIGKILL it is called unkillable, and its device is not opened again before it is gone."""
     starts: list[str] = []
 
@@ -56,6 +56,7 @@ def test_unkillable_child_is_not_started_twice() -> None:
     assert states.index("unkillable") == 24
     assert states[-1] == "unkillable"
     assert len(starts) == 1
+    assert sum("still there after SIGKILL" in message for message in caplog.messages) == 1
     front.end(Death(os.getpid(), -9), now_ns)
     front.start_if_due(now_ns)
     assert len(starts) == 2

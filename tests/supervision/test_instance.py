@@ -1,5 +1,8 @@
 """One supervisor per instance, which removes its own names and nobody else's."""
 
+import fcntl
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -8,12 +11,6 @@ from shm import names
 from supervision import exit_codes
 from supervision.instance import AlreadyRunningError, InstanceLock, is_held, lock_path
 from tests.supervision.running import RunningSupervisor, new_instance
-
-
-@pytest.fixture
-def instance() -> str:
-    """Give a name, and leave no lock file behind."""
-    return new_instance()
 
 
 def test_second_supervisor_names_the_holder(tmp_path: Path) -> None:
@@ -55,4 +52,18 @@ def test_lock_is_seen_and_given_back() -> None:
             pass
         assert is_held(instance)
     assert not is_held(instance)
+    lock_path(instance).unlink()
+
+
+def test_status_does_not_keep_a_supervisor_from_starting() -> None:
+    """Who only looks whether the lock is free holds it for a moment; a supervisor that starts then waits for it."""
+    instance = new_instance()
+    with InstanceLock(instance):
+        pass
+    fd = os.open(lock_path(instance), os.O_RDONLY)
+    fcntl.flock(fd, fcntl.LOCK_SH)
+    looker = threading.Timer(0.1, os.close, [fd])
+    looker.start()
+    with InstanceLock(instance):
+        looker.join()
     lock_path(instance).unlink()
