@@ -65,9 +65,7 @@ class ServedCamera:
         """Age beyond which a frame is never served as OK."""
         if self._settings.max_age_s is not None:
             return self._settings.max_age_s
-        # The median: one slow frame, or the gap of a restart, must not stretch the limit.
-        period_s = median(self._periods_s) if self._periods_s else 0.0
-        return max(_LEAST_MAX_AGE_S, _MAX_AGE_PERIODS * period_s)
+        return max(_LEAST_MAX_AGE_S, _MAX_AGE_PERIODS * self._period_s())
 
     def newest(self) -> FrameFacts | None:
         """Facts of the newest frame, however old; None if there is none."""
@@ -105,6 +103,13 @@ class ServedCamera:
             source.image_type = image_pb2.ImageSource.IMAGE_TYPE_DEPTH
             source.depth_scale = _DEPTH_UNITS_PER_METRE
         return source
+
+    def _period_s(self) -> float:
+        """The measured frame period; before there is one, what the driver says; 0 if it says nothing."""
+        if self._periods_s:
+            return median(self._periods_s)  # one slow frame, or the gap of a stall, must not stretch the limit
+        fps = (self._reader.descriptor() or {}).get("fps")
+        return 1 / fps if isinstance(fps, int | float) and fps > 0 else 0.0
 
     def _note(self, facts: FrameFacts) -> None:
         """Measure the frame period between two looks at the same ring."""

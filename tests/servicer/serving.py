@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import cv2
@@ -79,8 +80,14 @@ def frame_of(picture: Picture, encoding: Encoding, data: bytes | None = None, pa
 class Ring(RingWriter):
     """A camera's ring whose frames are given as pictures."""
 
-    def __init__(self, instance: str, camera: str, capacity_bytes: int = CAPACITY_BYTES) -> None:
-        super().__init__(instance, camera, payload_capacity_bytes=capacity_bytes, descriptor={})
+    def __init__(
+        self,
+        instance: str,
+        camera: str,
+        capacity_bytes: int = CAPACITY_BYTES,
+        descriptor: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        super().__init__(instance, camera, payload_capacity_bytes=capacity_bytes, descriptor=dict(descriptor))
 
     def __enter__(self) -> "Ring":
         super().__enter__()

@@ -107,6 +107,17 @@ def test_a_configured_limit_is_the_limit(instance: str, front: Ring) -> None:
     assert limit_after(front, camera, [2.0] * 5) == 0.1
 
 
+@pytest.mark.parametrize(
+    ("fps", "expected_s"), [(0.2, 15.0), (30, 0.5), (None, 0.5), (0, 0.5), (-1.0, 0.5), ("fast", 0.5)]
+)
+def test_before_anything_is_measured_the_drivers_rate_counts(instance: str, fps: Any, expected_s: float) -> None:
+    """A camera of one picture in five seconds is not silent because nobody has seen two of them yet."""
+    camera = ServedCamera(instance, "front", CameraSettings(driver="synthetic"), RobotClock(OFFSET_NS))
+    with Ring(instance, "front", descriptor={"fps": fps}) as ring:
+        ring.show(smooth())
+        assert camera.max_age_s == pytest.approx(expected_s)
+
+
 def test_the_gap_of_a_restart_is_no_period(instance: str, front: Ring) -> None:
     """Between the last frame of one ring and the first of the next lies no frame period."""
     camera = ServedCamera(instance, "front", CameraSettings(driver="synthetic"), RobotClock(OFFSET_NS))
