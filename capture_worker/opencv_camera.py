@@ -25,7 +25,7 @@ from capture_worker.camera import (
 )
 from capture_worker.drain import Drain
 from capture_worker.environment import read_limit_s
-from capture_worker.source import require_present, source_of
+from capture_worker.source import require_present, source_of, why_not_open
 from supervision.settings import CameraSettings
 
 _MARGIN_S = 1.0  # between the limit of a read and the promise: decoding, a slow machine
@@ -64,7 +64,7 @@ class OpenCVCamera:
         cv2.setNumThreads(1)
         require_present(self._source, self._settings.open_timeout_s * (1 - _OPEN_SHARE))
         if not self._open():
-            raise OpenFailedError(f"{self._source.shown} is there, but does not open: is another program using it?")
+            raise why_not_open(self._source)
         if self._is_v4l2:
             self._apply_settings()
         self._await_first_frame()

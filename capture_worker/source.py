@@ -3,6 +3,7 @@
 OpenCV answers "not opened" to everything. Looking first gives the operator a sentence to act on.
 """
 
+import errno
 import os
 import socket
 import urllib.parse
@@ -52,6 +53,17 @@ def require_present(source: Source, timeout_s: float) -> None:
     if not os.access(path, wanted):
         advice = "; add its user to the group video" if source.kind == "device" else ""
         raise OpenFailedError(f"this process may not open {source.shown}{advice}")
+
+
+def why_not_open(source: Source) -> CameraAbsentError | OpenFailedError:
+    """Find out why OpenCV did not open something that is present; it does not tell."""
+    if source.kind == "device":
+        try:
+            os.close(os.open(source.address, os.O_RDWR | os.O_NONBLOCK))
+        except OSError as error:
+            if error.errno in (errno.ENODEV, errno.ENXIO):  # the node outlives the plug while somebody holds it
+                return CameraAbsentError(f"nothing is plugged in at {source.shown} any more{_present()}")
+    return OpenFailedError(f"{source.shown} is there, but does not open: is another program using it?")
 
 
 def _require_host(source: Source, timeout_s: float) -> None:

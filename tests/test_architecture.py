@@ -39,7 +39,7 @@ def modules_of(package: str) -> Iterator[Path]:
 
 def imports_of(path: Path) -> set[str]:
     """Dotted names that a file imports, wherever in it: `from a import b` counts as a.b if that is a module."""
-    names = set()
+    names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
