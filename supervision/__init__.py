@@ -1,5 +1,15 @@
 """Starts, watches, kills and restarts the pipeline's processes, and says how they are.
 
-`settings` and `lifeline` are what the children share with the supervisor: what a child is told, and how it answers.
+The loop, from the outside in:
+
+    cli            arguments → settings → one call; what a person must know becomes one line and an exit code
+    flags, configuration, checks, discovery   TOML and flags → `settings`, all mistakes found before the first start
+    loop           start what is due, read reports, kill what broke its promise, reap
+    crew           who is run for the settings, in which order, with which configuration line
+    child          one child's life: promise, end, next start      health   what it said about itself
+    process        one process as the kernel sees it               reports, logs   its two pipes
+    display, status   the board for people and programs            output   lines that cannot block us
+
+What the children import is `lifeline` (their end of the pipes), `settings` and `exit_codes`.
 Standard library and pydantic only: no camera driver, no gRPC, no numpy, so that nothing native can take it down.
 """

@@ -17,11 +17,11 @@ class NoCameraFoundError(Exception):
     """Nothing was configured, and nothing is plugged in. The message is a sentence."""
 
 
-def find_cameras() -> dict[str, Any]:
-    """Return a configuration table of the cameras that deliver images. Raises NoCameraFoundError."""
+def find_cameras(module: str = MODULES["camera"]) -> dict[str, Any]:
+    """Return a configuration table of the cameras that `python -m module --list` names. Raises NoCameraFoundError."""
     try:
         listing = subprocess.run(  # noqa: S603 - our own module, and no shell
-            [sys.executable, "-m", MODULES["camera"], "--list"],
+            [sys.executable, "-m", module, "--list"],
             check=True,
             timeout=_PATIENCE_S,
             stdin=subprocess.DEVNULL,

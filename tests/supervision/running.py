@@ -70,7 +70,11 @@ class RunningSupervisor:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Kill whatever is left of it, and remove its names."""
+        """End it in an orderly way if that is quick, kill whatever is left, and remove its names."""
+        for patience_s in (0.5, 5.0):  # the second signal tells it to kill its children at once
+            self.popen.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.popen.wait(patience_s)
         self.popen.kill()
         self.popen.wait()
         if self.popen.stderr:

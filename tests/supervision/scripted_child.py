@@ -22,8 +22,13 @@ from supervision.lifeline import Lifeline
 def main() -> int:
     """Attach to the supervisor and behave."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--report-fd", type=int, required=True)
-    lifeline = Lifeline(parser.parse_args().report_fd)
+    parser.add_argument("--report-fd", type=int)
+    parser.add_argument("--list", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.list:
+        sys.stdout.write(os.environ["SCRIPTED_LIST"])
+        return exit_codes.FINISHED
+    lifeline = Lifeline(arguments.report_fd)
     lifeline.attach()
     device = (lifeline.configuration.get("camera") or {}).get("device") or ""
     behaviour = globals()["do_" + (device.rpartition("/")[2] or "work")]

@@ -1,0 +1,52 @@
+"""Cameras that nobody named are found by a child."""
+
+from pathlib import Path
+
+import pytest
+
+from supervision import exit_codes
+from supervision.cli import exit_code_of
+from supervision.discovery import NoCameraFoundError, find_cameras
+from supervision.flags import parse_flags, settings_from_flags
+from supervision.settings import Settings
+
+LISTER = "tests.supervision.scripted_child"
+
+
+def test_cameras_are_named_after_their_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every line of the listing becomes a camera, in the listing's order."""
+    monkeypatch.setenv(
+        "SCRIPTED_LIST",
+        '{"device": "/dev/video0", "index": 0, "card": "HD Webcam"}\n{"device": "/dev/video2", "index": 2, "card": "x"}\n',
+    )
+    cameras = find_cameras(LISTER)
+    assert cameras == {"video0": {"device": "/dev/video0"}, "video2": {"device": "/dev/video2"}}
+    assert list(Settings.model_validate({"cameras": cameras}).cameras) == ["video0", "video2"]
+
+
+@pytest.mark.parametrize(
+    ("listing", "words"),
+    [("", "no camera was found"), ("what?\n", "could not be listed"), ("[]\n", "could not be listed")],
+)
+def test_nothing_found_is_a_sentence(monkeypatch: pytest.MonkeyPatch, listing: str, words: str) -> None:
+    """No camera, or a listing that makes no sense, is a sentence."""
+    monkeypatch.setenv("SCRIPTED_LIST", listing)
+    with pytest.raises(NoCameraFoundError, match=words):
+        find_cameras(LISTER)
+
+
+def test_lister_that_fails_is_a_sentence() -> None:
+    """A listing child that crashes takes nothing with it."""
+    with pytest.raises(NoCameraFoundError, match="could not be listed"):
+        find_cameras("tests.supervision.no_such_module")
+
+
+def test_nothing_found_ends_with_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Without any camera the command ends with exit code 1 and the sentence."""
+    monkeypatch.setenv("SCRIPTED_LIST", "")
+    flags = parse_flags(["127.0.0.1", "--guid", "g", "--secret", "s"])
+    code = exit_code_of(lambda: bool(settings_from_flags(flags, tmp_path, find=lambda: find_cameras(LISTER))))
+    assert code == exit_codes.NO_CAMERA_FOUND
+    assert capfd.readouterr().err.startswith("supervisor.py: no camera was found: ")
