@@ -20,7 +20,7 @@ _RESPONSE = image_pb2.ImageResponse
 _CALL_LIMIT_S = 2.0  # a call ends by then even if its client would wait longer
 _LEAST_ENTRIES = 32
 _RESPONSE_LIMIT_BYTES = 64 << 20
-_IN_FLIGHT_BYTES = 256 << 20
+_IN_FLIGHT_BYTES = 128 << 20  # gRPC holds two to three times as much for them
 _ECHO_LIMIT_BYTES = 4096  # larger requests are not sent back in the header
 _NAME_LIMIT = 128
 
@@ -72,9 +72,7 @@ class ImageService:
             response.header.error.code = header_pb2.CommonError.CODE_INVALID_REQUEST
             response.header.error.message = f"{len(request.image_requests)} image requests; at most {most} are answered"
         else:
-            total_bytes = self._answer_all(request.image_requests, response, context)
-            if not self._in_flight.take(total_bytes, context):
-                context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many images wait for slow clients: ask again")
+            self._answer_all(request.image_requests, response, context)
         _end_header(response)
         return response
 
@@ -82,8 +80,7 @@ class ImageService:
         with self._counting:
             self.ended += 1
 
-    def _answer_all(self, entries: Any, response: Any, context: grpc.ServicerContext) -> int:
-        """Add a response per entry; returns how many bytes of pictures they hold."""
+    def _answer_all(self, entries: Any, response: Any, context: grpc.ServicerContext) -> None:
         remaining_s = context.time_remaining()
         until_s = time.monotonic() + (_CALL_LIMIT_S if remaining_s is None else min(_CALL_LIMIT_S, remaining_s))
         reasons: dict[str, str] = {}
@@ -97,14 +94,19 @@ class ImageService:
             if encoded is not None:
                 served.append((answer, self._cameras[entry.image_source_name], encoded.captured_ns))
                 total_bytes += len(encoded.data)
-            if total_bytes > _RESPONSE_LIMIT_BYTES:
-                context.abort(
-                    grpc.StatusCode.RESOURCE_EXHAUSTED,
-                    f"the answer is larger than {_RESPONSE_LIMIT_BYTES >> 20} MiB: ask for fewer images in one call",
-                )
+                self._check_room(total_bytes, len(encoded.data), context)
         self._withdraw_stale(served, reasons)
         response.header.error.message = " ".join(f"{name}: {why}" for name, why in reasons.items())
-        return total_bytes
+
+    def _check_room(self, total_bytes: int, added_bytes: int, context: grpc.ServicerContext) -> None:
+        """End a call whose answer gets too large, for its client or for what the clients of this moment may hold."""
+        if total_bytes > _RESPONSE_LIMIT_BYTES:
+            context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"the answer is larger than {_RESPONSE_LIMIT_BYTES >> 20} MiB: ask for fewer images in one call",
+            )
+        if not self._in_flight.take(added_bytes, context):
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many images wait for slow clients: ask again")
 
     def _answer(self, entry: Any, answer: Any, reasons: dict[str, str], until_s: float) -> Encoded | None:
         """Fill one ImageResponse; the encoded picture if it was filled with one."""
