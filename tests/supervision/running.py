@@ -51,8 +51,8 @@ class RunningSupervisor:
         self.log_file = log_file
         self._stdin: int = request.pop("stdin", subprocess.DEVNULL)
         self._pipe_log: bool = request.pop("pipe_log", False)
-        simulate = request.pop("simulate", False)
-        self._request = {"settings": {**settings_document(self.instance, cameras), "simulate": simulate}, **request}
+        more_settings = {"simulate": request.pop("simulate", False), "service": request.pop("service", {})}
+        self._request = {"settings": {**settings_document(self.instance, cameras), **more_settings}, **request}
         self._board = BoardReader(self.instance)
 
     def __enter__(self) -> "RunningSupervisor":

@@ -1,7 +1,7 @@
 """A child process without cameras or gRPC, which does what the last part of its camera's device says.
 
-The supervisor starts it in the place of every kind of child. A camera with `device = "test://x/crash"` runs
-`crash`, and so on; the servicer and the robot serve well. Its own name is in every line that it logs.
+The supervisor starts it in the place of every kind of child. A camera with `device = "test://x/crash"` runs `crash`,
+and so on, and so does a servicer with the authority `x/crash`; otherwise the servicer and the robot work well.
 """
 
 import argparse
@@ -30,9 +30,13 @@ def main() -> int:
         return exit_codes.FINISHED
     lifeline = Lifeline(arguments.report_fd)
     lifeline.attach()
-    device = (lifeline.configuration.get("camera") or {}).get("device") or ""
-    behaviour = globals()["do_" + (device.rpartition("/")[2] or "work")]
+    behaviour = globals()["do_" + _behaviour(lifeline.configuration)]
     return int(behaviour(lifeline) or exit_codes.FINISHED)
+
+
+def _behaviour(configuration: dict[str, Any]) -> str:
+    scripted = configuration.get("camera", {}).get("device") or configuration.get("service", {}).get("authority") or ""
+    return str(scripted).rpartition("/")[2] if "/" in scripted else "work"
 
 
 def work(lifeline: Lifeline, seconds: float = float("inf"), **facts: Any) -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from supervision import exit_codes
-from supervision.checks import check
+from supervision.checks import check, with_host_ip
 from supervision.cli import exit_code_of
 from supervision.configuration import ConfigurationError, complete, read_file, validate
 from supervision.flags import parse_flags, settings_from_flags
 from supervision.instance import lock_path
 from supervision.process import PROJECT_FOLDER
-from supervision.settings import Settings
+from supervision.settings import ServiceSettings, Settings
 
 ONE_CAMERA = "simulate = true\n[cameras.front]\ndevice = 0\n"
 REAL = '[robot]\nhostname = "127.0.0.1"\nguid = "g"\nsecret = "s"\n[cameras.front]\ndevice = 0\n'
@@ -166,6 +166,28 @@ def test_symbolic_link_to_a_device_is_that_device(tmp_path: Path) -> None:
     document = {"simulate": True, "cameras": {"a": {"device": 3}, "b": {"device": str(link)}}}
     with pytest.raises(ConfigurationError, match="is the device of camera a too"):
         check(validate(document, "file"))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [(b"guid\n", "needs a guid and a secret"), (b"\xff\xfe", "is no text file")]
+)
+def test_credentials_file_that_cannot_work(tmp_path: Path, content: bytes, words: str) -> None:
+    """A credentials file is read before anything is started, and what is wrong with it is said without its content."""
+    file = tmp_path / "creds"
+    file.write_bytes(content)
+    document = {"robot": {"payload_credentials_file": str(file)}, "cameras": {"front": {"device": 0}}}
+    with pytest.raises(ConfigurationError, match=words):
+        check(validate(document, "file"))
+
+
+def test_address_outside_the_payload_network_is_asked_for() -> None:
+    """In a bridged container the route's address means nothing to the robot: --host-ip is demanded."""
+    settings = Settings.model_validate({"cameras": {"front": {"device": 0}}})
+    bridged = settings.model_copy(update={"service": ServiceSettings(host_ip="172.17.0.2")})
+    with pytest.raises(ConfigurationError, match="--host-ip"):
+        with_host_ip(settings, known=bridged)
+    inside = settings.model_copy(update={"service": ServiceSettings(host_ip="192.168.50.5")})
+    assert with_host_ip(settings, known=inside).service.host_ip == "192.168.50.5"
 
 
 def test_example_file_is_valid() -> None:

@@ -17,7 +17,7 @@ def test_cameras_are_named_after_their_devices(monkeypatch: pytest.MonkeyPatch) 
     """Every line of the listing becomes a camera, in the listing's order."""
     monkeypatch.setenv(
         "SCRIPTED_LIST",
-        '{"device": "/dev/video0", "index": 0, "card": "HD Webcam"}\n{"device": "/dev/video2", "index": 2, "card": "x"}\n',
+        '{"device": "/dev/video0", "index": 0, "card": "Webcam"}\n{"device": "/dev/video2", "index": 2, "card": "x"}\n',
     )
     cameras = find_cameras(LISTER)
     assert cameras == {"video0": {"device": "/dev/video0"}, "video2": {"device": "/dev/video2"}}

@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 
 from shm import names
+from supervision import exit_codes
 from tests.supervision.running import RunningSupervisor, wait_for
 
 
@@ -57,6 +58,14 @@ def test_bad_configuration_is_not_tried_again(tmp_path: Path) -> None:
         front = supervisor.wait_until("front", lambda child: child.state == "refused")
         assert (front.restarts, front.error_code, front.error_text) == (0, "bad_configuration", "no such mode")
         supervisor.wait_until_working("rear")
+
+
+def test_servicer_that_refuses_is_the_end(tmp_path: Path) -> None:
+    """Without a service there is nothing to run for: the supervisor ends with the servicer's 78."""
+    with RunningSupervisor(tmp_path / "log", {"front": "work"}, service={"authority": "x/refuse"}) as supervisor:
+        assert supervisor.popen.wait(10) == exit_codes.BAD_CONFIGURATION
+        assert "servicer: bad_configuration: no such mode" in supervisor.log
+        assert supervisor.processes() == []
 
 
 def test_all_cameras_finished_is_the_end(tmp_path: Path) -> None:
