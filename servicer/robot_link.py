@@ -52,7 +52,7 @@ class RobotLink:
         self._wake = threading.Event()
         self._stopping = False
         self._failures = 0
-        self._told: dict[str, str] = {}  # the faults that this session has triggered, in our own words
+        self._told: dict[str, str] = {}  # the faults that we have triggered, in our own words
         self._trouble: dict[str, str] = {}  # what of the robot does not work now, and how
         self._thread = threading.Thread(target=self._run, name="robot-link", daemon=True)
 
@@ -83,7 +83,6 @@ class RobotLink:
         """Do each duty when it is due, until told to stop or until the robot is lost."""
         token, sync = _Duty(_TOKEN_EVERY_S), _Duty(_TIME_SYNC_EVERY_S)
         registration = _Duty(_REGISTER_EVERY_S)
-        self._told.clear()
         while not self._stopping:
             if token.is_due():
                 connection.authenticate()

@@ -162,11 +162,13 @@ def test_what_a_predecessor_left_is_cleared_and_the_robots_own_is_not(robot: Sim
     with linked(robot) as link:
         wait_for(link.is_whole)
         ours = [FRONT, CAPTURE_FAULT.format("gone"), PEERS_FAULT]
-        for service, name in [*((NAME, name) for name in ours), (NAME, "Liveness"), ("other", FRONT)]:
+        for service, name in [*((NAME, name) for name in ours), (NAME, "Liveness"), ("other", REAR)]:
             fault = robot_fault(service, name)
             with robot._state.lock:
                 robot._state.faults.trigger(fault)
-        wait_for(lambda: set(robot.faults) == {(NAME, "Liveness"), ("other", FRONT)})
+        wait_for(lambda: set(robot.faults) == {(NAME, "Liveness"), ("other", REAR)})
+        link.show(rear="rear crashed.")  # another service's fault of this name is not in its place
+        wait_for(link.is_whole)
 
 
 def robot_fault(service: str, name: str) -> Any:
@@ -320,8 +322,9 @@ def test_an_authority_that_is_taken_is_not_called_registered(robot: SimulatedRob
         wait_for(lambda: "another service" in other.link.state)
 
 
-def test_stopping_leaves_the_directory(robot: SimulatedRobot) -> None:
+def test_stopping_leaves_the_directory(robot: SimulatedRobot, monkeypatch: pytest.MonkeyPatch) -> None:
     """At once, not at the next turn; our faults go with the registration."""
+    monkeypatch.setattr(robot_link, "_RECONCILE_EVERY_S", 30.0)
     with linked(robot) as link:
         link.show(front="front was unplugged.")
         wait_for(link.is_whole)
