@@ -48,6 +48,7 @@ class CaptureWorker:
                 self._serve(WorkerConfiguration.model_validate(self._lifeline.configuration))
         except EndOfVideoError:
             _log.info("the video is at its end")
+            return exit_codes.FINISHED
         except CameraError as error:
             self._lifeline.error(error.code, str(error))
             return exit_codes.CAMERA_FAILED
@@ -60,7 +61,7 @@ class CaptureWorker:
         except (ValidationError, ScriptError) as error:
             self._lifeline.error("bad_configuration", _sentence(error))
             return exit_codes.BAD_CONFIGURATION
-        return exit_codes.FINISHED
+        return exit_codes.TERMINATED
 
     def _serve(self, configuration: WorkerConfiguration) -> None:
         settings = configuration.camera

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from servicer.peers import AllowedPeers
 from servicer.served_camera import ServedCamera
 from shm import ChildRecord, Status
+from supervision import exit_codes
 
 CAPTURE_FAULT = "Image Capture Failure for {}"  # the SDK's name, which operators know
 PEERS_FAULT = "Image Clients Refused"
@@ -19,7 +20,7 @@ _PROOF_OF_HEALTH_S = 2.0
 
 _BROKEN = ("killing", "unkillable", "refused")
 _ENDED_AS_PLANNED = ("finished", "stopping")
-_PLANNED_EXITS = (None, "exit code 0")  # never started yet; asked to end, to start again with new settings
+_PLANNED_EXITS = (None, f"exit code {exit_codes.TERMINATED}")  # never started yet; asked to, for new settings
 
 
 def is_ours(fault_name: str) -> bool:

@@ -92,7 +92,7 @@ class Servicer:
         # First out of the directory, so that nobody is sent here any more; then end the calls that are left.
         self._link.stop(_FAREWELL_S)
         grpc_server.stop(_GRACE_S).wait()
-        return exit_codes.FINISHED
+        return exit_codes.TERMINATED
 
     def _loop(self, own_service: Any) -> None:
         next_call_s = 0.0

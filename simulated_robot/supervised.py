@@ -32,7 +32,7 @@ def run_supervised(report_fd: int) -> int:
         code, text = explain(error, configuration.port, configuration.ca_out)
         lifeline.error("port_in_use" if code == exit_codes.PORT_IN_USE else "bad_configuration", text)
         return code
-    return exit_codes.FINISHED
+    return exit_codes.TERMINATED
 
 
 def _run(lifeline: Lifeline, configuration: SimulatedRobotConfiguration) -> None:

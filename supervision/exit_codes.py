@@ -13,5 +13,6 @@ SHM_FAILED = 71  # EX_OSERR: /dev/shm is full, or a name in it belongs to anothe
 ORPHANED = 75  # EX_TEMPFAIL: the supervisor is gone
 BAD_CONFIGURATION = 78  # EX_CONFIG: never restarted, because the same would happen again
 PORT_IN_USE = 98  # EADDRINUSE
-INTERRUPTED = 130  # Ctrl-C before anything was started
 ALREADY_RUNNING = 100  # another supervisor holds this instance
+INTERRUPTED = 130  # Ctrl-C before anything was started
+TERMINATED = 143  # a child: asked to end by SIGTERM; restarted if it was not the supervisor who asked

@@ -14,7 +14,7 @@ def _stop_graces() -> dict[Kind, float]:
 class Timing:
     """The defaults hold on the slowest supported computer, a payload with several cameras."""
 
-    startup_s: float = 20.0  # the first promise, made in the child's name: Python and OpenCV from a cold disk
+    startup_s: float = 60.0  # the first promise, made in the child's name: Python and OpenCV from a cold, busy disk
     slack_s: float = 0.25  # beyond a promise: children leave out beats that follow each other within 0.1 s
     stack_s: float = 0.2  # from SIGUSR1 to SIGKILL: faulthandler writes in microseconds once it is scheduled
     unkillable_s: float = 2.0  # after SIGKILL: whoever is still there is held by a driver

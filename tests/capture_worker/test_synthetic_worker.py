@@ -103,12 +103,12 @@ def test_at_most_eleven_beats_a_second() -> None:
 
 
 def test_sigterm_ends_it_and_leaves_the_last_frame() -> None:
-    """An orderly end is exit code 0; readers keep what they have."""
+    """An orderly end has an exit code of its own; readers keep what they have."""
     with WorkerProcess(synthetic()) as worker:
         worker.take(3)
         worker.terminate()
         code, _ = worker.wait_end()
-        assert code == exit_codes.FINISHED
+        assert code == exit_codes.TERMINATED
         assert worker.reader.latest() is not None
 
 

@@ -89,6 +89,15 @@ def test_killed_worker(own_pipeline: Pipeline) -> None:
     assert pipeline.child("rear").restarts == 0
 
 
+def test_worker_that_somebody_else_ends(own_pipeline: Pipeline) -> None:
+    """SIGTERM that does not come from the supervisor is an end like any other: the worker is started again."""
+    pipeline = own_pipeline
+    old = pipeline.kill("front", signal.SIGTERM)
+    pipeline.wait(
+        lambda: pipeline.child("front").pid not in (None, old) and pipeline.answers("front"), "front is back", 3.0
+    )
+
+
 def test_stopped_worker(own_pipeline: Pipeline) -> None:
     """SIGSTOP of a worker: no stale answer is ever OK, and it is running again within 7 s, its stack in the log."""
     pipeline = own_pipeline

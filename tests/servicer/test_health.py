@@ -175,7 +175,7 @@ def test_a_planned_restart_raises_nothing(scene: Scene) -> None:
     scene.turn()
     assert scene.turn(state="stopping") is None
     scene.camera.age_s = 1.0
-    assert scene.turn(state="waiting", last_exit="exit code 0") is None
+    assert scene.turn(state="waiting", last_exit="exit code 143") is None
     assert scene.turn(state="starting", restarts=1) is None
     scene.camera.age_s = 0.0
     assert scene.turn(state="running") is None
@@ -225,7 +225,7 @@ def test_only_our_faults_are_ours() -> None:
 steps = st.tuples(
     st.sampled_from(get_args(State)),
     st.integers(0, 1),  # by how much restarts grow
-    st.sampled_from([None, "exit code 0", "exit code 69", "signal SIGKILL"]),
+    st.sampled_from([None, "exit code 0", "exit code 143", "exit code 69", "signal SIGKILL"]),
     st.sampled_from([None, HUNG]),
     st.none() | st.floats(0, 5),
 )

@@ -159,7 +159,7 @@ def get(stub: Any, name: str) -> Any:
 
 
 def test_a_whole_life(configuration: dict[str, Any], instance: str, front: Ring, robot: SimulatedRobot) -> None:
-    """Promise, ready, serve with the time of the board, register, report, and leave with exit code 0."""
+    """Promise, ready, serve with the time of the board, register, report, and leave in an orderly way."""
     front.show(smooth())
     children = (ChildRecord("rear", "camera", "killing", 0, error_text="rear was hung."),)
     with BoardWriter(instance) as board, ServicerProcess(configuration) as servicer:
@@ -176,7 +176,7 @@ def test_a_whole_life(configuration: dict[str, Any], instance: str, front: Ring,
         assert abs(beat["offset_ns"] + time.monotonic_ns() - robot.now_ns()) < 50_000_000
         wait_for(lambda: [fault.error_message for fault in robot.faults.values()] == ["rear was hung."])
         servicer.process.terminate()
-        assert servicer.exit_code(5.0) == exit_codes.FINISHED
+        assert servicer.exit_code(5.0) == exit_codes.TERMINATED
         assert not robot.services
         assert SECRET not in servicer.log
         assert "Traceback" not in servicer.log
@@ -249,7 +249,7 @@ def test_it_serves_without_a_robot(configuration: dict[str, Any], front: Ring) -
                 with image_service(configuration["service"]["port"]) as stub:
                     assert get(stub, "front").image_responses[0].status == STATUS.STATUS_OK
                 servicer.process.terminate()
-                assert servicer.exit_code(5.0) == exit_codes.FINISHED
+                assert servicer.exit_code(5.0) == exit_codes.TERMINATED
 
 
 @pytest.mark.slow

@@ -94,7 +94,7 @@ def _supervised(port: int, ca_file: Path) -> Iterator[tuple[subprocess.Popen[str
 
 
 def test_supervised_it_reports_ready_and_beats(tmp_path: Path) -> None:
-    """Beats promise the next one within 2 s and name services and faults; SIGTERM ends it with exit code 0."""
+    """Beats promise the next one within 2 s and name services and faults; SIGTERM ends it."""
     ca_file = tmp_path / "ca.pem"
     with _supervised(0, ca_file) as (process, reports):
         ready = next(report for report in map(json.loads, reports) if report["report"] == "ready")
@@ -106,7 +106,7 @@ def test_supervised_it_reports_ready_and_beats(tmp_path: Path) -> None:
         assert beat == {"report": "beat", "within_ms": 2000, "faults": ["Liveness"], "services": ["camera"]}
         process.terminate()
         process.wait(5)  # not communicate(): its closing of stdin would mean that the supervisor is gone
-    assert process.returncode == exit_codes.FINISHED
+    assert process.returncode == exit_codes.TERMINATED
 
 
 def test_supervised_a_port_in_use_is_an_error_report(tmp_path: Path) -> None:
