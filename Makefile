@@ -20,7 +20,7 @@ test: $(ENV)/.test
 
 # Real V4L2 devices, in a small virtual machine with the kernel's vivid driver.
 test-v4l2: $(ENV)/.test
-	tools/vivid-vm build/v4l2 '$(abspath $(BIN))/python -m pytest -m v4l2 tests/v4l2' 900
+	tools/vivid-vm build/v4l2 '$(abspath $(BIN))/python -m pytest -m v4l2 tests/v4l2 -p no:cacheprovider -v' 900
 
 check: $(ENV)/.check
 	$(BIN)/ruff format --check .

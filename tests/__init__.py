@@ -1,0 +1,1 @@
+"""Tests of the pipeline: a folder per package, `end_to_end` for all of them together."""
