@@ -1,31 +1,53 @@
 """Answers that clients have not taken yet: a stopped client must not hold the memory of a payload computer."""
 
 import threading
+import time
+from dataclasses import dataclass
 
 import grpc
+
+_PATIENCE_S = 15.0
+
+
+@dataclass(frozen=True)
+class _Held:
+    size_bytes: int
+    since_s: float
+    context: grpc.ServicerContext
 
 
 class BytesInFlight:
     """What all answers on their way may hold together.
 
-    gRPC keeps an answer until its client has taken it, or is given up; only then is the call over.
+    gRPC keeps an answer until its client has taken it, or is given up; only then is the call over. A client that is
+    stopped behind a proxy is never given up by gRPC: keepalive asks the proxy. So, when there is no more room, calls
+    that have held theirs for 15 s are cancelled.
     """
 
     def __init__(self, most_bytes: int) -> None:
-        self.used_bytes = 0
         self._most_bytes = most_bytes
+        self._held: dict[object, _Held] = {}
         self._lock = threading.Lock()
+
+    @property
+    def used_bytes(self) -> int:
+        """What is set aside now."""
+        return sum(held.size_bytes for held in list(self._held.values()))
 
     def take(self, size_bytes: int, context: grpc.ServicerContext) -> bool:
         """Set bytes aside until the call is over; False if there is no room for them."""
+        key, now_s = object(), time.monotonic()
         with self._lock:
-            if self.used_bytes + size_bytes > self._most_bytes:
-                return False
-            self.used_bytes += size_bytes
-        if not context.add_callback(lambda: self._give_back(size_bytes)):
-            self._give_back(size_bytes)  # it is over already
-        return True
+            room = self.used_bytes + size_bytes <= self._most_bytes
+            if room:
+                self._held[key] = _Held(size_bytes, now_s, context)
+            overdue = [] if room else [held for held in self._held.values() if now_s - held.since_s > _PATIENCE_S]
+        for held in overdue:
+            held.context.cancel()
+        if room and not context.add_callback(lambda: self._give_back(key)):
+            self._give_back(key)  # it is over already
+        return room
 
-    def _give_back(self, size_bytes: int) -> None:
+    def _give_back(self, key: object) -> None:
         with self._lock:
-            self.used_bytes -= size_bytes
+            del self._held[key]

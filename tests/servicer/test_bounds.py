@@ -1,8 +1,14 @@
 """What no client can do to the service, and what each is told instead."""
 
+import contextlib
 import math
+import signal
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,7 +19,7 @@ from bosdyn.client.image import build_image_request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from servicer import image_service, picture, served_camera
+from servicer import bytes_in_flight, image_service, picture, served_camera
 from servicer.bytes_in_flight import BytesInFlight
 from shm import Encoding
 from tests.servicer.serving import IMAGE, STATUS, Ring, Served, smooth, wait_for
@@ -191,17 +197,55 @@ def test_a_ring_replaced_by_another_encoding_in_the_middle_is_a_data_error(
     assert served.one("front").shot.image.pixel_format == IMAGE.PIXEL_FORMAT_DEPTH_U16
 
 
-def test_answers_that_are_not_taken_are_bounded(served: Served, front: Ring, monkeypatch: Any) -> None:
-    """With the room for answers in flight taken, a call is refused; when it is free again, answered."""
-    budget = BytesInFlight(20_000)
+def test_room_for_answers_is_given_back(served: Served, front: Ring, monkeypatch: Any) -> None:
+    """Each answer holds its bytes until it has been taken, and no longer; a larger one than all the room is refused."""
+    budget = BytesInFlight(64 * 96 * 3)
     monkeypatch.setattr(served.service, "_in_flight", budget)
     front.show(smooth())
     raw = entry(image_format=IMAGE.FORMAT_RAW)
-    assert served.get(raw).image_responses[0].status == STATUS.STATUS_OK
+    for _ in range(3):
+        assert served.get(raw).image_responses[0].status == STATUS.STATUS_OK
+        wait_for(lambda: budget.used_bytes == 0)
+    assert code_of(lambda: served.get(raw, raw)) is grpc.StatusCode.RESOURCE_EXHAUSTED
     wait_for(lambda: budget.used_bytes == 0)
-    budget.used_bytes = 15_000
-    assert code_of(lambda: served.get(raw)) is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert budget.used_bytes == 15_000
+
+
+def test_a_stopped_client_does_not_hold_the_room_for_ever(
+    instance: str, served: Served, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It asks for many large images and is stopped before they come: others are refused for a while, then served."""
+    monkeypatch.setattr(bytes_in_flight, "_PATIENCE_S", 1.0)
+    rows, cols = 2160, 3840
+    monkeypatch.setattr(served.service, "_in_flight", BytesInFlight(5 * rows * cols * 3 // 4))
+    half = entry(image_format=IMAGE.FORMAT_RAW, resize_ratio=0.5)
+    with Ring(instance, "front", rows * cols * 3) as ring:
+        ring.show(smooth(rows, cols))
+        with greedy_client(served.port) as client:
+            wait_for(lambda: served.service.requests == 8)  # as many as there are threads to answer
+            client.send_signal(signal.SIGSTOP)
+            gate.set()
+            wait_for(lambda: served.service.ended == served.service.requests >= 8)
+            assert code_of(lambda: served.get(half)) is grpc.StatusCode.RESOURCE_EXHAUSTED
+            wait_for(lambda: answers(served, half))
+
+
+def answers(served: Served, wanted: Any) -> bool:
+    """Whether there is an image in place of an error."""
+    try:
+        return bool(served.get(wanted).image_responses[0].status == STATUS.STATUS_OK)
+    except grpc.RpcError:
+        return False
+
+
+@contextlib.contextmanager
+def greedy_client(port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Start it, and end it."""
+    argv = [sys.executable, "-m", "tests.servicer.greedy_client", str(port)]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as client:
+        try:
+            yield client
+        finally:
+            client.kill()
 
 
 doubles = st.floats() | st.floats(0, 1)
