@@ -69,9 +69,9 @@ class AcquisitionTimes:
         self._offset_ns = offset_ns
 
     def _between_neighbours(self, frame_number: int, robot_ns: int) -> int:
-        earlier = (known_ns for number, known_ns in self._known.items() if number < frame_number)
-        later = (known_ns for number, known_ns in self._known.items() if number > frame_number)
-        return max(min(robot_ns, min(later, default=robot_ns)), max(earlier, default=robot_ns))
+        earlier = [known_ns for number, known_ns in self._known.items() if number < frame_number]
+        later = [known_ns for number, known_ns in self._known.items() if number > frame_number]
+        return max([min([robot_ns, *later]), *earlier])
 
 
 def wall_minus_monotonic_ns() -> int:

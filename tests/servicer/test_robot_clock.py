@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from servicer import robot_clock
@@ -118,6 +118,15 @@ def test_a_correction_does_not_turn_time_back() -> None:
     assert times.of(3, 101 * S) == 100 * S + S // 2
 
 
+def test_an_earlier_frame_is_not_later() -> None:
+    """A slow thread asks for a frame after a later one was asked for, and after a sync that went forward."""
+    clock = RobotClock(0)
+    times = AcquisitionTimes(clock)
+    times.of(2, 100 * S + 33 * MS)
+    clock.offset_ns = 50 * MS
+    assert times.of(1, 100 * S) == 100 * S + 33 * MS
+
+
 def test_a_rebooted_robots_clock_is_believed() -> None:
     """Far below the last time: the old ones say nothing any more, not even about frames from before."""
     clock = RobotClock(1_000_000 * S)
@@ -137,6 +146,7 @@ def test_what_is_remembered_is_bounded() -> None:
     assert times.of(5, 5 * S) == 5 * S
 
 
+@settings(max_examples=500)
 @given(
     st.lists(
         st.tuples(st.integers(1, 12), st.integers(-S // 2, S // 2)),  # which frame is asked for, after which sync
