@@ -100,6 +100,7 @@ def test_a_cancelled_call_ends_between_entries(served: Served, front: Ring, gate
     gate.set()
     wait_for(lambda: served.service.ended == 1)
     assert served.cameras["front"]._shared.made == 1
+    assert served.service._in_flight.used_bytes == 0
 
 
 def test_a_call_without_a_deadline_ends_all_the_same(served: Served, front: Ring, gate: threading.Event) -> None:
