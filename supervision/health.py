@@ -67,8 +67,8 @@ class Health:
         self._lasting_facts = {**self._lasting_facts, **facts}
 
     def take_ready(self, ready: Ready) -> None:
-        """Keep the facts that the process said once and for all."""
-        self._lasting_facts = {**self._lasting_facts, **ready.facts}
+        """Keep the facts that the process said once and for all; those of a frame every beat says anew."""
+        self.add_facts(**{key: fact for key, fact in ready.facts.items() if key not in Beat.model_fields})
 
     def take_beat(self, beat: Beat, now_ns: int) -> None:
         """Take the frames of a beat, and forgive what is over."""
