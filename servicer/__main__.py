@@ -1,6 +1,7 @@
 """`python -m servicer --report-fd N`: started by the supervisor, configured through stdin."""
 
 import argparse
+import os
 import sys
 
 from supervision.lifeline import Lifeline
@@ -15,6 +16,7 @@ def main() -> int:
     lifeline = Lifeline(parser.parse_args().report_fd)
     lifeline.attach()
     lifeline.promise(_IMPORTS_S)
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # its notes on each lost connection say less than our own
     from servicer import process  # noqa: PLC0415  after the promise
 
     return process.run(lifeline)

@@ -1,4 +1,4 @@
-"""Who may call: this computer's loopback and the robot, unless the configuration names more.
+"""Who may call: this computer and the robot, unless the configuration names more.
 
 The robot forwards its WiFi and LAN ports 21000-22000 to the payload, in plaintext and without a token check, with
 the sender's own address. Without this list everybody on the robot's network would see through its cameras.

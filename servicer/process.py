@@ -61,7 +61,7 @@ class Servicer:
         status = self._board.latest()
         # A servicer that was restarted knows the robot's time at once, from its predecessor.
         self._clock = RobotClock(status.robot_clock_offset_ns if status else None)
-        self._peers = AllowedPeers([configuration.robot.hostname, *configuration.service.allowed_peers])
+        self._peers = AllowedPeers(callers(configuration))
         cameras = {
             name: ServedCamera(configuration.instance, name, settings, self._clock)
             for name, settings in configuration.cameras.items()
@@ -126,6 +126,13 @@ class Servicer:
 
     def _on_faults_changed(self) -> None:
         self._link.wake()
+
+
+def callers(configuration: ServicerConfiguration) -> list[str]:
+    """Who may call beside the loopback: the robot, this computer by its own address, and whoever is named."""
+    service = configuration.service
+    own = [service.host_ip] if service.host_ip else []
+    return [configuration.robot.hostname, *own, *service.allowed_peers]
 
 
 def _sentence(error: pydantic.ValidationError) -> str:

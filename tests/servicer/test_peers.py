@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 
 from servicer import peers as peers_module
 from servicer.peers import AllowedPeers
+from servicer.process import callers
+from supervision.settings import RobotSettings, ServicerConfiguration, ServiceSettings
 from tests.servicer.serving import Ring, Served, serving, smooth
 
 
@@ -165,3 +167,15 @@ def test_a_named_caller_is_answered(instance: str, front: Ring, call: Callable[[
     with serving(instance, "front", peers=NobodyFromLoopback(["10.0.0.1"])) as served:
         call(served)
         assert served.peers.refused == 0
+
+
+def test_who_may_call() -> None:
+    """The robot, this computer under the address that it is registered with, and whoever the operator named."""
+    configuration = ServicerConfiguration(
+        supervisor_pid=1,
+        instance="test",
+        robot=RobotSettings(hostname="192.168.50.3"),
+        service=ServiceSettings(host_ip="192.168.50.5", allowed_peers=("10.0.0.7",)),
+        cameras={},
+    )
+    assert callers(configuration) == ["192.168.50.3", "192.168.50.5", "10.0.0.7"]
