@@ -37,7 +37,8 @@ _FIRST_READS = 5
 _MEASURED_FRAMES = 4
 _MEASURING_S = 1.0
 _COMPRESSED = ("MJPG", "JPEG")
-_GREY = ("GREY", "Y16 ", "Z16 ")  # OpenCV makes three channels of them, unless told to leave them alone
+_DEPTH = "Z16 "
+_UNCONVERTED = ("GREY", "Y16 ", _DEPTH)  # OpenCV makes three channels of them, unless told to leave them alone
 
 _log = logging.getLogger(__name__)
 
@@ -57,6 +58,7 @@ class OpenCVCamera:
         self._drain = Drain(self, round(1e9 / (settings.fps or _DEFAULT_FPS)), self._limit_s)
         self._fps: float | None = None
         self._passthrough = False
+        self._is_depth = False
         self._timed_out = False
 
     def __enter__(self) -> "OpenCVCamera":
@@ -96,7 +98,7 @@ class OpenCVCamera:
             raise CorruptFrameError(f"a frame of {self._source.shown} cannot be decoded")
         if self._passthrough:
             return jpeg_frame(pixels, grabbed.captured_ns, size=self._negotiated_size(), lost=grabbed.thrown)
-        return raw_frame(pixels, grabbed.captured_ns, lost=grabbed.thrown)
+        return raw_frame(pixels, grabbed.captured_ns, lost=grabbed.thrown, depth=self._is_depth)
 
     def grab(self) -> bool:
         """Take a frame out of the device's queue."""
@@ -136,15 +138,16 @@ class OpenCVCamera:
         for name, prop, value in numbers:  # only now: OpenCV applies a size when it knows both sides
             if value is not None and self._capture.get(prop) != value:
                 self._warn_of_refusal(f"{name} {value:g}", f"{self._capture.get(prop):g}")
-        if wanted.codec is not None:
-            self._choose_conversion(wanted.codec)
+        self._choose_conversion(wanted.codec)
 
-    def _choose_conversion(self, wanted_codec: str) -> None:
+    def _choose_conversion(self, wanted_codec: str | None) -> None:
+        """Take grey and depth as they are. A JPEG is passed on only if it was asked for: others may expect pixels."""
         codec = int(self._capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin-1")
-        if codec != wanted_codec:
+        if wanted_codec is not None and codec != wanted_codec:
             self._warn_of_refusal(f"codec {wanted_codec}", codec)
-        self._passthrough = codec in _COMPRESSED
-        if codec in _COMPRESSED + _GREY:
+        self._is_depth = codec == _DEPTH
+        self._passthrough = wanted_codec is not None and codec in _COMPRESSED
+        if self._passthrough or codec in _UNCONVERTED:
             self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
 
     def _warn_of_refusal(self, wanted: str, actual: str) -> None:

@@ -34,6 +34,7 @@ class CameraHealth:
     def __init__(self, camera: ServedCamera) -> None:
         self.fault: str | None = None
         self._camera = camera
+        self._kind: str | None = None  # of the trouble that `fault` tells about
         self._restarts: int | None = None
         self._healthy_since_s: float | None = None
 
@@ -45,7 +46,8 @@ class CameraHealth:
         if record is not None and record.state == "finished":
             self.fault = None
         elif trouble is not None:
-            self.fault, self._healthy_since_s = trouble, None
+            self._tell(*trouble)
+            self._healthy_since_s = None
         elif age_s is None or age_s > self._camera.max_age_s:
             self._healthy_since_s = None
         elif self._healthy_since_s is None:
@@ -53,19 +55,29 @@ class CameraHealth:
         elif now_s - self._healthy_since_s >= _PROOF_OF_HEALTH_S:
             self.fault = None
 
-    def _trouble(self, record: ChildRecord | None, age_s: float | None) -> str | None:
+    def _tell(self, kind: str, text: str) -> None:
+        """Show a trouble. While it is of the same kind the words stay: new figures are not a new fault."""
+        if self.fault is None or kind != self._kind:
+            self.fault, self._kind = text, kind
+
+    def _trouble(self, record: ChildRecord | None, age_s: float | None) -> tuple[str, str] | None:
+        """What is wrong with the camera: of which kind, and in a sentence."""
         if record is None:
             return None
         restarted = self._restarts is not None and record.restarts > self._restarts
         self._restarts = record.restarts
         if record.state in _ENDED_AS_PLANNED:
             return None
-        if record.state in _BROKEN or (restarted and record.last_exit not in _PLANNED_EXITS):
-            return explain(record)
-        if record.state in ("waiting", "starting") and (record.error_text or record.last_exit not in _PLANNED_EXITS):
-            return explain(record)
+        ended_badly = record.last_exit not in _PLANNED_EXITS
+        if (
+            record.state in _BROKEN
+            or (restarted and ended_badly)
+            or (record.state in ("waiting", "starting") and (record.error_text or ended_badly))
+        ):
+            return record.error_code or "ended", explain(record)
         if record.state == "running" and (age_s is None or age_s > self._camera.max_age_s + _SILENCE_S):
-            return f"{record.name} delivers no new frames; its last is older than {self._camera.max_age_s:.1f} s."
+            limit_s = self._camera.max_age_s
+            return "silent", f"{record.name} delivers no new frames; its last is older than {limit_s:.1f} s."
         return None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from bosdyn.api import header_pb2, image_pb2, service_customization_pb2
 
-from servicer import image_request
+from servicer import admission, image_request
 from servicer.bytes_in_flight import BytesInFlight
 from servicer.image_request import Refusal
 from servicer.picture import Encoded, UndecodableFrameError
@@ -17,7 +17,6 @@ from servicer.served_camera import FrameFacts, FrameLostError, ServedCamera
 
 _RESPONSE = image_pb2.ImageResponse
 
-_CALL_LIMIT_S = 2.0  # a call ends by then even if its client would wait longer
 _LEAST_ENTRIES = 32
 _RESPONSE_LIMIT_BYTES = 64 << 20
 _IN_FLIGHT_BYTES = 128 << 20  # gRPC holds two to three times as much for them
@@ -81,8 +80,9 @@ class ImageService:
             self.ended += 1
 
     def _answer_all(self, entries: Any, response: Any, context: grpc.ServicerContext) -> None:
-        remaining_s = context.time_remaining()
-        until_s = time.monotonic() + (_CALL_LIMIT_S if remaining_s is None else min(_CALL_LIMIT_S, remaining_s))
+        until_s, remaining_s = admission.until_s(), context.time_remaining()
+        if remaining_s is not None:
+            until_s = min(until_s, time.monotonic() + remaining_s)
         reasons: dict[str, str] = {}
         served: list[tuple[Any, ServedCamera, int]] = []
         total_bytes = 0

@@ -9,13 +9,10 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 from urllib.parse import unquote
 
-import grpc
-
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _REMEMBERED_PEERS = 16
 _REMEMBERED_S = 600.0
@@ -51,7 +48,7 @@ class AllowedPeers:
         with self._counting:
             self.refused += 1
             if address not in self._refused_s and len(self._refused_s) < _REMEMBERED_PEERS:
-                _LOG.warning("refused a call from %s: name it in service.allowed_peers if it may see images", address)
+                _log.warning("refused a call from %s: name it in service.allowed_peers if it may see images", address)
                 self._refused_s[address] = 0.0
             if address in self._refused_s:
                 self._refused_s[address] = time.monotonic()
@@ -65,26 +62,6 @@ class AllowedPeers:
                 if refused_s < since_s or address in self._addresses:
                     del self._refused_s[address]
             return list(self._refused_s)
-
-
-class PeerCheck(grpc.ServerInterceptor):
-    """Answers every call of a peer that is not allowed with PERMISSION_DENIED, before the handler runs."""
-
-    def __init__(self, peers: AllowedPeers) -> None:
-        self._peers = peers
-
-    def intercept_service(self, continuation: Callable[..., Any], handler_call_details: Any) -> Any:
-        """Wrap the method's handler (all of ours are unary)."""
-        handler = continuation(handler_call_details)
-        if handler is None:
-            return None
-
-        def checked(request: Any, context: grpc.ServicerContext) -> Any:
-            if not self._peers.admit(context.peer()):
-                context.abort(grpc.StatusCode.PERMISSION_DENIED, "this address may not see the images of this payload")
-            return handler.unary_unary(request, context)
-
-        return grpc.unary_unary_rpc_method_handler(checked, handler.request_deserializer, handler.response_serializer)
 
 
 def _address_of(peer: str) -> str:

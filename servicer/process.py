@@ -22,7 +22,7 @@ from supervision import exit_codes
 from supervision.lifeline import Lifeline
 from supervision.settings import ServicerConfiguration
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _TURN_S = 0.25
 _SELF_CALL_EVERY_S = 1.0
@@ -87,6 +87,7 @@ class Servicer:
         self._health.update(self._board.latest())  # first, lest the link clear what a predecessor rightly raised
         self._link.start()
         self._lifeline.ready(port=service.port)
+        self._lifeline.promise(_PROMISE_S)  # instead of the long one for the start
         with grpc.insecure_channel(self_address) as channel:
             self._loop(image_service_pb2_grpc.ImageServiceStub(channel))
         # First out of the directory, so that nobody is sent here any more; then end the calls that are left.
@@ -107,13 +108,15 @@ class Servicer:
     def _serves(self, own_service: Any) -> bool:
         """Whether a real call through gRPC is answered: that this loop turns proves nothing about the server's threads.
 
-        It may wait behind the calls of clients. A queue that moves, or "too many calls", is no reason to be killed.
+        It may wait behind the calls of clients. A queue that moves is no reason to be killed, and neither is any other
+        answer, be it an error: what answers is not hung.
         """
         ended = self._service.ended
         try:
             own_service.ListImageSources(image_pb2.ListImageSourcesRequest(), timeout=_SELF_CALL_TIMEOUT_S)
         except grpc.RpcError as error:
-            return error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED or self._service.ended > ended
+            silent = error.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
+            return not silent or self._service.ended > ended
         return True
 
     def _facts(self) -> dict[str, Any]:

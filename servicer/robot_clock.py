@@ -11,16 +11,18 @@ _JUMP_NS = 20_000_000  # our wall clock against the monotonic one: slewing stays
 _OTHER_CLOCK_NS = 1_000_000_000  # no correction of one clock is as large as this
 _REMEMBERED_FRAMES = 16
 _READINGS = 3
+_LARGEST_NS = 1 << 63  # 292 years
 
 
 class RobotClock:
     """The offset, shared by the robot link (writes) and the request threads (read).
 
-    `offset_ns` is robot wall clock minus CLOCK_MONOTONIC, None before the first time sync.
+    `offset_ns` is robot wall clock minus CLOCK_MONOTONIC, None before the first time sync. One from the status board
+    is taken over only if it leads to times that exist.
     """
 
     def __init__(self, offset_ns: int | None) -> None:
-        self.offset_ns = offset_ns
+        self.offset_ns = offset_ns if offset_ns is not None and abs(offset_ns) < _LARGEST_NS else None
         self._synced_wall_ns = wall_minus_monotonic_ns()
 
     def set_skew(self, skew_ns: int, synced_wall_ns: int) -> None:

@@ -19,7 +19,7 @@ from servicer.robot_clock import RobotClock, wall_minus_monotonic_ns
 from servicer.robot_connection import RobotConnection, explain
 from supervision.settings import RobotSettings, ServiceSettings
 
-_LOG = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _RECONCILE_EVERY_S = 2.0
 _REGISTER_EVERY_S = 10.0
@@ -100,7 +100,7 @@ class RobotLink:
             self._wake.wait(_RECONCILE_EVERY_S)
             self._wake.clear()
         connection.unregister()
-        _LOG.info("left the robot's directory")
+        _log.info("left the robot's directory")
 
     def _attempt(self, what: str, duty: Callable[[], None]) -> bool:
         """Do what the session can live without; False if the robot did not do its part."""
@@ -111,11 +111,11 @@ class RobotLink:
         except Error as error:
             trouble = explain(error)
             if self._trouble.get(what) != trouble:
-                _LOG.warning("robot %s: %s: %s", self._robot.hostname, what, trouble)
+                _log.warning("robot %s: %s: %s", self._robot.hostname, what, trouble)
             self._trouble[what] = trouble
             return False
         if self._trouble.pop(what, None):
-            _LOG.info("robot %s: %s work again", self._robot.hostname, what)
+            _log.info("robot %s: %s work again", self._robot.hostname, what)
         return True
 
     def _sync_time(self, connection: RobotConnection) -> None:
@@ -141,7 +141,7 @@ class RobotLink:
 
     def _found(self) -> None:
         if self.state != "registered":
-            _LOG.info(
+            _log.info(
                 "registered with the robot at %s as %s (%s:%d)",
                 self._robot.hostname,
                 self._service.name,
@@ -153,7 +153,7 @@ class RobotLink:
     def _lost(self, error: Exception) -> None:
         state = f"not connected: {explain(error)}"
         if state != self.state:
-            _LOG.warning("robot %s %s", self._robot.hostname, state)
+            _log.warning("robot %s %s", self._robot.hostname, state)
         self.state = state
         self._failures += 1
         delay_s = min(_LONGEST_RETRY_S, _FIRST_RETRY_S * 2 ** min(self._failures - 1, 16))

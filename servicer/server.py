@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 from bosdyn.api import image_service_pb2_grpc
 
+from servicer.admission import Admission
 from servicer.image_service import ImageService
-from servicer.peers import AllowedPeers, PeerCheck
+from servicer.peers import AllowedPeers
 
 _WORKERS = 8
 _CONCURRENT_CALLS = 512
@@ -36,7 +37,7 @@ def create(service: ImageService, peers: AllowedPeers) -> grpc.Server:
     """Make a server for the image service, not yet listening anywhere."""
     server = grpc.server(
         ThreadPoolExecutor(_WORKERS, thread_name_prefix="request"),
-        interceptors=[PeerCheck(peers)],
+        interceptors=[Admission(peers)],
         options=_OPTIONS,
         maximum_concurrent_rpcs=_CONCURRENT_CALLS,
     )

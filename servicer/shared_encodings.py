@@ -54,7 +54,9 @@ class SharedEncodings(Generic[_T]):
             future = self._futures.get(wanted)
             leader = future is None
             if future is None:
-                future = self._futures[wanted] = Future()
+                future = Future()
+                if frame == self._frame:  # whoever is late makes an older one for itself alone
+                    self._futures[wanted] = future
                 if len(self._futures) > _MOST:
                     self._futures.popitem(last=False)
         return self._lead(wanted, future, make) if leader else _await(future, timeout_s)

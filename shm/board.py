@@ -54,5 +54,5 @@ class BoardReader:
             return None
         try:
             return Status.from_json(bytes(frame.data))
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except ValueError:
             return None  # not written by a supervisor of this version

@@ -19,7 +19,7 @@ from bosdyn.client.image import build_image_request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from servicer import bytes_in_flight, image_service, picture, served_camera
+from servicer import admission, bytes_in_flight, image_service, picture, served_camera
 from servicer.bytes_in_flight import BytesInFlight
 from shm import Encoding
 from tests.servicer.serving import IMAGE, STATUS, Ring, Served, smooth, wait_for
@@ -120,13 +120,30 @@ def test_a_long_call_ends_between_entries(
     served: Served, front: Ring, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also when its client would wait for ever: the threads are there for all clients."""
-    monkeypatch.setattr(image_service, "_CALL_LIMIT_S", 0.1)
+    monkeypatch.setattr(admission, "CALL_LIMIT_S", 0.1)
     front.show(smooth())
     request = image_pb2.GetImageRequest(image_requests=[entry(resize_ratio=0.5), entry()])
     call = served.stub.GetImage.future(request)
     wait_for(lambda: served.service.requests == 1)
     threading.Timer(0.2, gate.set).start()
     assert code_of(call.result) is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+def test_the_time_in_the_queue_counts(
+    served: Served, front: Ring, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call that has waited its whole time for a thread is not begun any more: its client has other things to do."""
+    monkeypatch.setattr(admission, "CALL_LIMIT_S", 0.1)
+    front.show(smooth())
+    slow = [image_pb2.GetImageRequest(image_requests=[entry(resize_ratio=0.5, quality_percent=n)]) for n in range(1, 9)]
+    busy = [served.stub.GetImage.future(request) for request in slow]  # as many as there are threads to answer
+    wait_for(lambda: served.service.requests == 8)
+    late = served.stub.GetImage.future(image_pb2.GetImageRequest(image_requests=[entry()]))
+    threading.Timer(0.3, gate.set).start()
+    assert code_of(late.result) is grpc.StatusCode.RESOURCE_EXHAUSTED
+    for call in busy:
+        call.exception()
+    assert served.service.requests == 8
 
 
 def test_64_calls_at_once_share_one_encoding(served: Served, front: Ring, gate: threading.Event) -> None:

@@ -114,6 +114,14 @@ def test_an_unplanned_end_raises_at_once(scene: Scene, trouble: dict[str, Any]) 
     assert scene.changes == 1
 
 
+def test_new_figures_are_not_a_new_fault(scene: Scene) -> None:
+    """While it is the same trouble the words stay, or the fault would be cleared and raised at every restart."""
+    scene.turn()
+    first = scene.turn(state="killing", error_code="hung", error_text="silent for 1.1 s")
+    assert scene.turn(state="killing", error_code="hung", error_text="silent for 1.3 s") == first
+    assert scene.turn(state="waiting", error_code="absent", error_text="there is no device") == "there is no device"
+
+
 def test_a_crash_is_explained_by_how_the_process_ended(scene: Scene) -> None:
     """The signal, when the worker itself could say nothing."""
     scene.turn()

@@ -235,3 +235,13 @@ def test_numbers_and_times_never_go_back_while_frames_flow(served: Served, front
         ]
     assert times_ns == sorted(times_ns)
     assert len(set(times_ns)) > 10
+
+
+def test_a_ring_with_what_is_no_picture_concerns_its_camera_only(served: Served, front: Ring, instance: str) -> None:
+    """Whatever somebody wrote into one camera's ring, the other is listed and served."""
+    front.show(smooth(), Encoding.JSON, data=b"{}")
+    with Ring(instance, "rear") as rear:
+        rear.show(smooth())
+        assert [source.name for source in served.client.list_image_sources()] == ["front", "rear"]
+        assert served.one("front").status == STATUS.STATUS_IMAGE_DATA_ERROR
+        assert served.one("rear").status == STATUS.STATUS_OK

@@ -167,6 +167,9 @@ def test_a_whole_life(configuration: dict[str, Any], instance: str, front: Ring,
         assert servicer.report(lambda _: True)["within_ms"] >= 30_000  # the very first: before anything is imported
         port = servicer.report(lambda report: report["report"] == "ready")["port"]
         assert port == configuration["service"]["port"]
+        assert (
+            servicer.report(lambda report: report["report"] == "beat")["within_ms"] == 5000
+        )  # what hangs now is found soon
         with image_service(port) as stub:
             response = get(stub, "front")
             assert response.image_responses[0].status == STATUS.STATUS_OK

@@ -1,6 +1,5 @@
 """The status board: one whole snapshot or none, whoever restarts."""
 
-import json
 import time
 
 import pytest
@@ -79,11 +78,16 @@ def test_a_status_that_is_too_large(instance: str) -> None:
         b'{"children": 3}',
         b'{"children": [3]}',
         b'{"children": [{"name": "a"}], "instance": "a", "supervisor_pid": 1, "updated_ns": 1}',
-        json.dumps({"children": [], "instance": "a", "supervisor_pid": 1, "updated_ns": 1, "new_field": 1}).encode(),
+        b'{"children": [], "instance": "a", "supervisor_pid": 1, "updated_ns": "now"}',
+        b'{"children": [], "instance": "a", "supervisor_pid": 1, "updated_ns": 1, "robot_clock_offset_ns": "x"}',
+        b'{"children": [{"name": "a", "kind": "camera", "state": "running", "since_ns": null}], "instance": "a",'
+        b' "supervisor_pid": 1, "updated_ns": 1}',
+        b'{"children": [{"name": "a", "kind": "camera", "state": "asleep", "since_ns": 1}], "instance": "a",'
+        b' "supervisor_pid": 1, "updated_ns": 1}',
     ],
 )
-def test_another_version_is_no_board(instance: str, document: bytes) -> None:
-    """Whatever another program or version published, a reader says None and lives."""
+def test_what_is_not_a_status_is_no_board(instance: str, document: bytes) -> None:
+    """Whatever another program published, types included: a reader says None and lives."""
     publish_json(instance, document)
     assert BoardReader(instance).latest() is None
 
