@@ -22,7 +22,7 @@ else:
 FLAGS = "command line"
 _NAME_CHARACTERS = re.compile(r"[^a-z0-9_-]+")
 _NAME_LENGTH = 32
-_SECRET_KEYS = {"secret"}
+_SECRET_TABLE = "robot"  # no value in it is shown: any of them may be the secret in the wrong place
 
 SIMULATED_CAMERAS: dict[str, Any] = {
     "front": {"driver": "synthetic", "width": 640, "height": 480, "fps": 30.0},
@@ -81,7 +81,7 @@ def source_name(device: int | str) -> str:
     if isinstance(device, int):
         return f"video{device}"
     if "://" in device:
-        url = urlsplit(device)
+        url = urlsplit(without_credentials(device))
         text = f"{url.hostname or ''}{url.path}"
     else:
         text = Path(device).name
@@ -92,10 +92,18 @@ def shown_device(camera: CameraSettings) -> str:
     """Return a camera's source as it may be shown: a URL without its user, password and query."""
     if camera.driver == "synthetic":
         return "synthetic"
-    if not isinstance(camera.device, str) or "://" not in camera.device:
-        return str(camera.device)
-    url = urlsplit(camera.device)
-    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"
+    return without_credentials(str(camera.device))
+
+
+def without_credentials(text: str) -> str:
+    """Return text as it may be shown: of a URL, in order or not, scheme, host and path."""
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return text
+    address = re.split(r"[?#]", rest)[0]
+    if "@" in rest[len(address) :]:  # a password with such a character in it, or a query: nobody can tell
+        return f"{scheme}://…"
+    return f"{scheme}://{address.rpartition('@')[2]}"
 
 
 def complete(document: dict[str, Any]) -> dict[str, Any]:
@@ -127,11 +135,17 @@ def _make_paths_absolute(document: dict[str, Any], folder: Path) -> None:
 def _first_problem(error: ValidationError) -> str:
     problems = error.errors(include_url=False)
     first = problems[0]
-    keys = [str(part) for part in first["loc"] if part not in ("[key]", "int", "str")]
+    keys = [without_credentials(str(part)) for part in first["loc"] if part not in ("[key]", "int", "str")]
     what = _WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
     if first["loc"][-1:] == ("[key]",) or first["loc"] == ("instance",):
         what = "a name is 1 to 32 of a-z, 0-9, _ and -"
-    value = first["input"]
-    given = "" if isinstance(value, dict) or _SECRET_KEYS & set(keys) else f" (it is {json.dumps(value)[:80]})"
+    is_secret = first["type"] == "extra_forbidden" or keys[:1] == [_SECRET_TABLE]
+    given = "" if is_secret else _shown_value(first["input"])
     more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
     return f"{'.'.join(keys) or 'settings'}: {what}{given}{more}"
+
+
+def _shown_value(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return ""
+    return f" (it is {json.dumps(without_credentials(value) if isinstance(value, str) else value)[:80]})"

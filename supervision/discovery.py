@@ -6,7 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
-from supervision.configuration import ConfigurationError, source_name
+from supervision.configuration import ConfigurationError, source_name, without_credentials
 from supervision.crew import MODULES
 from supervision.process import PROJECT_FOLDER
 
@@ -45,12 +45,16 @@ def cameras_named_after(devices: list[int | str]) -> dict[str, Any]:
     for device in devices:
         try:
             name = source_name(device)
-        except ValueError as error:
-            raise ConfigurationError(f"--device-name: {error}") from error
+        except ValueError as error:  # its own words cite the URL, with the password
+            raise ConfigurationError(f"--device-name: {_shown(device)} is no URL") from error
         if name in cameras:
             raise ConfigurationError(
-                f"--device-name: {device} and {cameras[name]['device']} would both be called {name}; "
+                f"--device-name: {_shown(device)} and {_shown(cameras[name]['device'])} would both be called {name}; "
                 "name them in a configuration file"
             )
         cameras[name] = {"device": device}
     return cameras
+
+
+def _shown(device: int | str) -> str:
+    return without_credentials(str(device))

@@ -72,10 +72,17 @@ class CameraSettings(_Settings):
         if isinstance(self.device, str) and (not self.device or "\0" in self.device):
             raise ValueError("device: is no path")
         if isinstance(self.device, str) and "://" in self.device:
-            urlsplit(self.device)  # raises ValueError for what is no URL
+            _check_url(self.device)
         if (self.width is None) != (self.height is None):
             raise ValueError("width and height go together")
         return self
+
+
+def _check_url(text: str) -> None:
+    try:
+        urlsplit(text)
+    except ValueError:
+        raise ValueError("device: is no URL") from None  # its own words cite the URL, with the password
 
 
 class RobotSettings(_Settings):

@@ -150,6 +150,30 @@ def test_secret_is_never_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     assert "hunter2" not in repr(settings)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[robot]\nsecert = "HUNTER2"', "robot.secert: unknown key"),
+        ('robot = "HUNTER2"', "robot:"),
+        ("[robot]\nguid = ['HUNTER2']", "robot.guid:"),
+        ('[cameras.a]\nurl = "rtsp://u:HUNTER2@h/s"', "cameras.a.url: unknown key"),
+        ('[cameras]\na = "rtsp://u:HUNTER2@h/s"', 'cameras.a: .*"rtsp://h/s"'),
+        ('[cameras.a]\ndevice = ["rtsp://u:HUNTER2@h/s"]', "cameras.a.device:"),
+        ('[cameras.a]\ndevice = "rtsp://u:HUNTER2@["', "cameras.a: device: is no URL"),
+        ('[cameras.a]\ndevice = "rtsp://u:HUNTER2@h\u2100/s"', "cameras.a: device: is no URL"),
+        ('[cameras.a]\ndevice = 0\ncodec = "rtsp://u:HUNT?ER2@h/s"', "cameras.a.codec:"),
+        ('[cameras."rtsp://u:HUNTER2@h/s"]\ndevice = 0', "cameras.rtsp://h/s: a name is"),
+    ],
+)
+def test_mistake_shows_no_secret(tmp_path: Path, text: str, words: str) -> None:
+    """A secret under a misspelt key, and a password in a URL wherever that is, stay out of the sentence."""
+    file = tmp_path / "pipeline.toml"
+    file.write_text("simulate = true\n" + text)
+    with pytest.raises(ConfigurationError, match=words) as error:
+        settings_from_flags(parse_flags(["--config", str(file)]), tmp_path)
+    assert "HUNT" not in str(error.value)
+
+
 def test_paths_belong_to_the_folder_of_the_file(tmp_path: Path) -> None:
     """Relative devices and credentials are found from wherever the supervisor is started."""
     file = tmp_path / "pipeline.toml"
