@@ -20,6 +20,8 @@ from supervision.configuration import (
 from supervision.discovery import cameras_named_after, find_cameras
 from supervision.settings import DEFAULT_PORT, PAYLOAD_CREDENTIALS, PAYLOAD_ROBOT, Settings
 
+_VIDEO_SUFFIXES = {".avi", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm"}
+
 _DESCRIPTION = f"""\
 Serves the cameras of this computer to a Spot robot: one process per camera, one image service, all of them watched
 and restarted. Without any argument: robot {PAYLOAD_ROBOT}, the payload credentials of this computer, and every
@@ -65,7 +67,7 @@ def settings_from_flags(
     Raises ConfigurationError, NoCameraFoundError.
     """
     below = read_file(flags.config) if flags.config else {}
-    above, cameras = _document(flags, folder)
+    above, cameras = _document(flags, folder, simulate=flags.simulate or below.get("simulate") is True)
     document = complete(merge(below, above))
     if document.get("simulate") and (hostname := above.get("robot", {}).get("hostname")):
         raise ConfigurationError(f"{FLAGS}: HOSTNAME {hostname} does not go together with a simulated robot")
@@ -129,26 +131,29 @@ def _add_camera_flags(parser: argparse.ArgumentParser) -> None:
     cameras.add_argument("--codec", metavar="CCCC", help="four-character code to ask the driver for, as in MJPG")
     cameras.add_argument("--res-width", type=int, metavar="W", help="columns to ask the driver for")
     cameras.add_argument("--res-height", type=int, metavar="H", help="rows to ask the driver for")
-    cameras.add_argument("--fps", type=_finite, metavar="F", help="frames per second to ask the driver for")
+    cameras.add_argument("--fps", type=_positive, metavar="F", help="frames per second to ask the driver for")
     cameras.add_argument("--loop", action="store_true", help="start video files again when they end")
 
 
 def _add_run_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="a configuration file, see pipeline.example.toml")
     parser.add_argument("--instance", metavar="NAME", help="name of this pipeline in /dev/shm (default spot-cameras)")
-    parser.add_argument("--duration", type=_finite, metavar="S", help="end after this many seconds, with exit code 0")
+    parser.add_argument("--duration", type=_positive, metavar="S", help="end after this many seconds, with exit code 0")
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
 
 
-def _finite(text: str) -> float:
-    number = float(text)
+def _positive(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
     if not math.isfinite(number) or number <= 0:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
     return number
 
 
-def _document(flags: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    hostname, devices = split_devices(flags.hostname, flags.device_name, folder)
+def _document(flags: argparse.Namespace, folder: Path, *, simulate: bool) -> tuple[dict[str, Any], dict[str, Any]]:
+    hostname, devices = split_devices(flags.hostname, flags.device_name, folder, simulate=simulate)
     robot = {
         "hostname": hostname,
         "port": flags.robot_port,
@@ -167,13 +172,18 @@ def _document(flags: argparse.Namespace, folder: Path) -> tuple[dict[str, Any], 
     return _said(document), cameras_named_after([device_from_text(device, folder) for device in devices])
 
 
-def split_devices(hostname: str | None, groups: Sequence[Sequence[str]], folder: Path) -> tuple[str | None, list[str]]:
-    """Tell a HOSTNAME that argparse took for a device (`--device-name 0 1 HOSTNAME`) from the devices."""
+def split_devices(
+    hostname: str | None, groups: Sequence[Sequence[str]], folder: Path, *, simulate: bool = False
+) -> tuple[str | None, list[str]]:
+    """Tell a HOSTNAME that argparse took for a device (`--device-name 0 1 HOSTNAME`) from the devices.
+
+    There is none when the robot is simulated, nor in a group of one: that has a device at least.
+    """
     devices: list[str] = []
     for group in groups:
         *first, last = group
         devices += first
-        if hostname is None and _looks_like_hostname(last, folder):
+        if first and hostname is None and not simulate and _looks_like_hostname(last, folder):
             hostname = last
         else:
             devices.append(last)
@@ -181,7 +191,11 @@ def split_devices(hostname: str | None, groups: Sequence[Sequence[str]], folder:
 
 
 def _looks_like_hostname(text: str, folder: Path) -> bool:
-    return not (text.isdigit() or "/" in text or (folder / text).exists())
+    return not (text.isdigit() or "/" in text or _is_video_file(folder / text) or (folder / text).exists())
+
+
+def _is_video_file(path: Path) -> bool:
+    return path.suffix.lower() in _VIDEO_SUFFIXES or path.is_file()
 
 
 def _put_camera_flags_over(cameras: Any, flags: argparse.Namespace) -> None:
@@ -189,7 +203,7 @@ def _put_camera_flags_over(cameras: Any, flags: argparse.Namespace) -> None:
     for name, camera in cameras.items() if isinstance(cameras, dict) else ():
         if not isinstance(camera, dict) or camera.get("driver") == "synthetic":
             continue
-        is_file = isinstance(camera.get("device"), str) and Path(camera["device"]).is_file()
+        is_file = isinstance(camera.get("device"), str) and _is_video_file(Path(camera["device"]))
         loop = {"loop": True} if flags.loop or (flags.simulate and is_file) else {}
         cameras[name] = {**camera, **asked, **loop}
 

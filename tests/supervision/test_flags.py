@@ -33,6 +33,9 @@ def settings_of(folder: Path, *arguments: str) -> Settings:
         (["--device-name", "clip.mp4"], None, ["clip.mp4"]),
         (["--device-name", "rtsp://camera/1"], None, ["rtsp://camera/1"]),
         (["--device-name", "sub/other.mp4"], None, ["sub/other.mp4"]),
+        (["--device-name", "0", "missing.MP4"], None, ["0", "missing.MP4"]),
+        (["--device-name", "missing"], None, ["missing"]),
+        (["robot", "--device-name", "0", "missing"], "robot", ["0", "missing"]),
     ],
 )
 def test_hostname_in_either_order(
@@ -51,6 +54,7 @@ def test_hostname_in_either_order(
         ("/dev/video2", "video2"),
         ("/home/me/My Clip.MP4", "my-clip-mp4"),
         ("rtsp://user:password@10.0.0.5:554/stream1?token=x", "10-0-0-5-stream1"),
+        ("rtsp://user:pass/word@10.0.0.5/stream1", "10-0-0-5-stream1"),
         ("/x/" + "long" * 20, "long" * 8),
         ("/x/…", "camera"),
     ],
@@ -64,6 +68,21 @@ def test_password_in_a_url_is_not_shown() -> None:
     """What is announced of a URL is scheme, host and path."""
     camera = CameraSettings(device="rtsp://user:password@10.0.0.5:554/stream1?token=x")
     assert shown_device(camera) == "rtsp://10.0.0.5:554/stream1"
+
+
+@pytest.mark.parametrize(
+    "urls",
+    [
+        ("rtsp://u:HUNTER2@h/s", "rtsp://v:HUNTER2@h/s"),
+        ("rtsp://u:HUNTER2@[",),
+        ("rtsp://u:HUNT/ER2@h/s", "rtsp://u:HUNT/ER2@h/s"),
+    ],
+)
+def test_password_of_a_device_that_cannot_be_named_is_not_shown(tmp_path: Path, urls: tuple[str, ...]) -> None:
+    """Two URLs that would be called the same, and one that is none, are named without their passwords."""
+    with pytest.raises(ConfigurationError, match="--device-name: rtsp://") as error:
+        settings_of(tmp_path, "--simulate", "--device-name", *urls)
+    assert "HUNT" not in str(error.value)
 
 
 def test_tutorial_flags(tmp_path: Path) -> None:
@@ -113,6 +132,24 @@ def test_simulate_brings_two_cameras(tmp_path: Path) -> None:
     assert settings.cameras["clip-mp4"].loop
     assert not settings.cameras["video0"].loop
     assert settings.service.host_ip == "127.0.0.1"
+
+
+def test_missing_clip_is_no_hostname(tmp_path: Path) -> None:
+    """With a simulated robot, from the flag or from the file, every value is a device, there or not."""
+    settings = settings_of(tmp_path, "--simulate", "--device-name", "0", "missing")
+    assert list(settings.cameras) == ["front", "rear", "video0", "missing"]
+    file = tmp_path / "pipeline.toml"
+    file.write_text("simulate = true")
+    settings = settings_of(tmp_path, "--config", str(file), "--device-name", "0", "missing.mp4")
+    assert settings.cameras["missing-mp4"].device == str(tmp_path / "missing.mp4")
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "0", "-1", "soon"])
+def test_duration_that_is_no_number(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A number that makes no sense is named in words of this command, not of its code."""
+    with pytest.raises(SystemExit):
+        parse_flags(["--duration=" + number])
+    assert f"argument --duration: '{number}' is no number above 0" in capsys.readouterr().err
 
 
 def test_flags_win_over_the_file(tmp_path: Path) -> None:
