@@ -164,6 +164,8 @@ class _DeadlineTimeSync:
 
 def explain(error: Exception) -> str:
     """What went wrong with the robot, in words of one line, and always in the same ones."""
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return "it answers, but with a certificate that is not a Spot's; for a simulated robot give --robot-ca"
     for kind, sentence in _SENTENCES.items():
         if isinstance(error, kind):
             return sentence
@@ -176,7 +178,7 @@ def credentials(settings: RobotSettings) -> tuple[str, str]:
     """The payload's guid and secret. Raises OSError or ValueError if the file does not hold them."""
     if settings.payload_credentials_file is None:
         return settings.guid or "", settings.secret.get_secret_value() if settings.secret else ""
-    lines = settings.payload_credentials_file.read_text().split()
-    if len(lines) < 2:  # noqa: PLR2004  guid and secret
+    lines = [line.strip() for line in settings.payload_credentials_file.read_text().splitlines()[:2]]
+    if len(lines) < 2 or not all(lines):  # noqa: PLR2004  guid and secret
         raise ValueError(f"{settings.payload_credentials_file} must hold the guid and the secret, a line each")
     return lines[0], lines[1]

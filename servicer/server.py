@@ -1,6 +1,6 @@
 """The gRPC server: its limits, and where it listens."""
 
-import ipaddress
+import errno
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
@@ -30,7 +30,7 @@ _OPTIONS = [
 
 
 class PortInUseError(Exception):
-    """Another program listens on the service's port; the message says which port."""
+    """The service's port cannot be had; the message says why, and what to do."""
 
 
 def create(service: ImageService, peers: AllowedPeers) -> grpc.Server:
@@ -53,19 +53,37 @@ def listen(server: grpc.Server, host_ip: str, port: int) -> None:
     """
     addresses = sorted({host_ip, "127.0.0.1"}) if _is_local(host_ip) else ["0.0.0.0"]
     for address in addresses:
+        _require_free(address, port)
         try:
             server.add_insecure_port(f"[{address}]:{port}" if ":" in address else f"{address}:{port}")
         except RuntimeError as error:
+            raise PortInUseError(f"cannot listen on {address}:{port}") from error
+
+
+def _require_free(address: str, port: int) -> None:
+    """Find out before gRPC does, which only says that it failed, and that at length."""
+    with socket.socket(_family(address), socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gRPC: connections that have ended do not count
+        try:
+            probe.bind((address, port))
+            probe.listen(1)  # two may bind with SO_REUSEADDR, but not listen
+        except PermissionError as error:
+            raise PortInUseError(f"this user may not listen on port {port}: choose a --port above 1023") from error
+        except OSError as error:
+            why = "another program has this port" if error.errno == errno.EADDRINUSE else error.strerror
             raise PortInUseError(
-                f"cannot listen on {address}:{port}: another program has this port; stop it or choose another --port"
+                f"cannot listen on {address}:{port}: {why}; stop it or choose another --port"
             ) from error
 
 
 def _is_local(address: str) -> bool:
-    family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET  # noqa: PLR2004  IPv6
-    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+    with socket.socket(_family(address), socket.SOCK_DGRAM) as probe:
         try:
             probe.bind((address, 0))
         except OSError:
             return False
     return True
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -38,9 +38,9 @@ def _parse_arguments() -> argparse.Namespace:
 
 
 def _port(text: str) -> int:
-    port = int(text)
+    port = int(text) if text.isdecimal() else -1
     if not 0 <= port <= MAX_PORT:
-        raise argparse.ArgumentTypeError(f"{port} is not a port (0 to {MAX_PORT})")
+        raise argparse.ArgumentTypeError(f"{text} is not a port (0 to {MAX_PORT})")
     return port
 
 

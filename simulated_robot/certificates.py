@@ -25,7 +25,7 @@ class Certificates:
 
         OSError if it cannot be written.
         """
-        new = path.with_name(f".{path.name}.{os.getpid()}")
+        new = path.parent / f".{path.name}.{os.getpid()}"
         try:
             self._authority.cert_pem.write_to_path(str(new))
             new.replace(path)

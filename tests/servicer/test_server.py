@@ -1,8 +1,10 @@
 """Where the server listens, and how it says that it cannot."""
 
+import errno
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 import pytest
@@ -96,3 +98,17 @@ def test_the_limits_are_set() -> None:
     assert options["grpc.keepalive_time_ms"] + options["grpc.keepalive_timeout_ms"] <= 15_000
     assert options["grpc.http2.min_ping_interval_without_data_ms"] < 5_000  # SDK clients ping every 5 s
     assert options["grpc.server_handshake_timeout_ms"] <= 5_000
+
+
+def test_a_port_that_this_user_may_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Port 80 is not taken, it is privileged: stopping another program would not help."""
+
+    class Unprivileged(socket.socket):
+        def bind(self, address: Any) -> None:
+            if address[1]:
+                raise PermissionError(errno.EACCES, "Permission denied")
+            super().bind(address)
+
+    monkeypatch.setattr(socket, "socket", Unprivileged)
+    with pytest.raises(server.PortInUseError, match="above 1023"):
+        server.listen(new_server(), "127.0.0.1", 80)

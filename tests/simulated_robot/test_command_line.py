@@ -68,13 +68,14 @@ def test_a_port_in_use_is_one_line(tmp_path: Path) -> None:
     assert errors == f"port {port} of 127.0.0.1 is in use by another program\n"
 
 
-def test_an_unwritable_ca_file_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "why"), [("missing/ca.pem", "No such file or directory"), ("", "Is a directory")])
+def test_an_unwritable_ca_file_is_one_line(tmp_path: Path, name: str, why: str) -> None:
     """The line names the file and the reason."""
-    ca_file = tmp_path / "missing" / "ca.pem"
+    ca_file = tmp_path / name
     with _process("--ca-out", str(ca_file)) as process:
         _output, errors = process.communicate(timeout=10)
     assert process.returncode == exit_codes.BAD_CONFIGURATION
-    assert errors == f"cannot write the certificate authority to {ca_file}: No such file or directory\n"
+    assert errors == f"cannot write the certificate authority to {ca_file}: {why}\n"
 
 
 @contextmanager
