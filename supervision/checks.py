@@ -4,19 +4,27 @@ Each check raises ConfigurationError with one sentence; all of them run before a
 """
 
 import contextlib
-import ipaddress
+import math
 import os
-import socket
 from pathlib import Path
 
 from shm import names
+from supervision import exit_codes
 from supervision.configuration import ConfigurationError, shown_device
 from supervision.settings import PAYLOAD_PORTS, PAYLOAD_ROBOT, RESERVED_PORT, CameraSettings, Settings
 
-_PAYLOAD_NETWORK = ipaddress.ip_network("192.168.50.0/24")
 _OTHER_CHILDREN = ("servicer", "simulated_robot")
 _BYTES_PER_PIXEL = {"bgr8": 3, "bgra8": 4, "mono8": 1, "mono16": 2, "depth16": 2}
 _SMALLEST_COMPRESSED_BYTES = 1 << 20
+_COMPRESSED_CODECS = {"MJPG", "JPEG"}
+_SHORTEST_READ_S = 2  # a read that OpenCV does not end earlier
+_OPENING_S = 2.0  # what an opening needs beside its first read
+
+
+class NoRoomError(ConfigurationError):
+    """The frames that are asked for have no room in /dev/shm."""
+
+    exit_code = exit_codes.SHM_FAILED
 
 
 def check(settings: Settings) -> None:
@@ -30,58 +38,8 @@ def check(settings: Settings) -> None:
     _check_devices(settings)
     _check_port(settings)
     _check_credentials(settings)
+    _check_certificate(settings)
     _check_memory(settings)
-
-
-def with_host_ip(settings: Settings, known: Settings | None = None) -> Settings:
-    """Fill in the address that is registered with the robot: the local end of the route to it.
-
-    It is taken from `known` settings for the same robot, if there are any: a name may take long to look up.
-    """
-    if settings.service.host_ip is not None:
-        _check_address(settings.service.host_ip)
-        return settings
-    if known and known.service.host_ip and known.robot.hostname == settings.robot.hostname:
-        host_ip = known.service.host_ip
-    elif settings.simulate:
-        host_ip = "127.0.0.1"
-    else:
-        host_ip = _address_of_route_to(settings.robot.hostname)
-    if settings.robot.hostname == PAYLOAD_ROBOT and not settings.simulate:
-        _check_inside_payload_network(host_ip)
-    service = settings.service.model_copy(update={"host_ip": host_ip})
-    return settings.model_copy(update={"service": service})
-
-
-def _address_of_route_to(hostname: str) -> str:
-    try:
-        address = socket.getaddrinfo(hostname, 9, type=socket.SOCK_DGRAM)[0]
-        with socket.socket(address[0], socket.SOCK_DGRAM) as route:
-            route.connect(address[4])  # looks up the route; a datagram socket sends nothing here
-            return str(route.getsockname()[0])
-    except OSError as error:
-        raise ConfigurationError(
-            f"service.host_ip: no route to the robot {hostname} ({error.strerror}); give this computer's own address "
-            "with --host-ip"
-        ) from error
-
-
-def _check_address(host_ip: str) -> None:
-    try:
-        usable = not ipaddress.ip_address(host_ip).is_unspecified
-    except ValueError:
-        usable = False
-    if not usable:
-        raise ConfigurationError(f"service.host_ip: {host_ip!r} is no address at which a robot could reach us")
-
-
-def _check_inside_payload_network(host_ip: str) -> None:
-    if ipaddress.ip_address(host_ip) not in _PAYLOAD_NETWORK:
-        raise ConfigurationError(
-            f"service.host_ip: the route to the robot {PAYLOAD_ROBOT} starts at {host_ip}, which is outside its "
-            f"network {_PAYLOAD_NETWORK} (a bridged container?); give the address "
-            "at which the robot reaches us with --host-ip"
-        )
 
 
 def _check_times(name: str, camera: CameraSettings) -> None:
@@ -89,6 +47,12 @@ def _check_times(name: str, camera: CameraSettings) -> None:
         raise ConfigurationError(
             f"cameras.{name}.capture_timeout_s: {camera.capture_timeout_s:g} s is longer than open_timeout_s "
             f"({camera.open_timeout_s:g} s)"
+        )
+    read_s = max(_SHORTEST_READ_S, math.ceil(camera.capture_timeout_s))
+    if camera.driver == "opencv" and camera.open_timeout_s < read_s + _OPENING_S:
+        raise ConfigurationError(
+            f"cameras.{name}.open_timeout_s: {camera.open_timeout_s:g} s is too short to open a camera whose first "
+            f"frame alone may take {read_s} s; at least {read_s + _OPENING_S:g} s are needed"
         )
     period_s = 1 / camera.fps if camera.fps else 0.0
     for key, limit_s in (("capture_timeout_s", camera.capture_timeout_s), ("max_age_s", camera.max_age_s)):
@@ -154,12 +118,28 @@ def _check_credentials_file(path: Path) -> None:
         raise ConfigurationError(f"robot.payload_credentials_file: {path}: needs a guid and a secret, one per line")
 
 
+def _check_certificate(settings: Settings) -> None:
+    path = settings.robot.ca
+    if path is None:
+        return
+    if settings.simulate:
+        if path.is_dir() or not os.access(path.parent, os.W_OK):
+            raise ConfigurationError(f"robot.ca: {path}: no file can be written there")
+        return
+    try:
+        is_certificate = b"-----BEGIN CERTIFICATE-----" in path.read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"robot.ca: {path}: {error.strerror}") from error
+    if not is_certificate:
+        raise ConfigurationError(f"robot.ca: {path}: is no certificate in PEM format")
+
+
 def _check_memory(settings: Settings) -> None:
     rings = [_ring_bytes(camera) for camera in settings.cameras.values()]
     needed_bytes = sum(rings) + max(rings)  # a ring that replaces another exists beside it for a moment
     free_bytes = names.free_bytes() + _used_bytes(settings.instance)
     if needed_bytes > free_bytes:
-        raise ConfigurationError(
+        raise NoRoomError(
             f"cameras: their frames need {_megabytes(needed_bytes)} in /dev/shm and {_megabytes(free_bytes)} are free; "
             "give the container more with shm_size (or --shm-size, or ipc: host), or use fewer slots or smaller frames"
         )
@@ -181,9 +161,13 @@ def _ring_bytes(camera: CameraSettings) -> int:
         rows, cols = camera.height, camera.width
     else:
         return 0
-    encoding = camera.synthetic.encoding if camera.driver == "synthetic" else "bgr8"
+    encoding = camera.synthetic.encoding if camera.driver == "synthetic" else _opencv_encoding(camera)
     compressed = max(_SMALLEST_COMPRESSED_BYTES, rows * cols)
     return camera.slots * (rows * cols * _BYTES_PER_PIXEL[encoding] if encoding in _BYTES_PER_PIXEL else compressed)
+
+
+def _opencv_encoding(camera: CameraSettings) -> str:
+    return "jpeg" if camera.codec in _COMPRESSED_CODECS else "bgr8"
 
 
 def _megabytes(size_bytes: int) -> str:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from shm import ForeignSegmentError, ShmFullError
 from supervision import exit_codes
 from supervision.configuration import ConfigurationError
 from supervision.discovery import NoCameraFoundError
@@ -35,20 +36,18 @@ def exit_code_of(run: Callable[[], int]) -> int:
     errors = Output(_STDERR)
     try:
         return run()
-    except ConfigurationError as error:
+    except (ConfigurationError, NoCameraFoundError, AlreadyRunningError) as error:
         errors.write(f"supervisor.py: {error}")
-        return exit_codes.BAD_CONFIGURATION
-    except NoCameraFoundError as error:
-        errors.write(f"supervisor.py: {error}")
-        return exit_codes.NO_CAMERA_FOUND
-    except AlreadyRunningError as error:
-        errors.write(f"supervisor.py: {error}")
-        return exit_codes.ALREADY_RUNNING
+        return error.exit_code
     except KeyboardInterrupt:  # before the supervisor took over the signals: nothing runs yet
         return exit_codes.INTERRUPTED
-    except OSError as error:
-        errors.write(f"supervisor.py: {error}")
+    except (ShmFullError, ForeignSegmentError) as error:
+        errors.write(f"supervisor.py: {error.strerror}")
         return exit_codes.SHM_FAILED
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        errors.write(f"supervisor.py: {where}{error.strerror or error}")
+        return exit_codes.INTERNAL_ERROR
 
 
 def _supervise(flags: argparse.Namespace) -> int:
@@ -57,7 +56,7 @@ def _supervise(flags: argparse.Namespace) -> int:
     settings = settings_from_flags(flags, folder)
 
     def reload() -> Settings:
-        # The loop runs meanwhile: nothing is searched or looked up again. No cameras in the file are none at all.
+        # The loop waits meanwhile: no camera is searched, no name looked up. No cameras in the file are none at all.
         return settings_from_flags(flags, folder, find=dict, known=settings)
 
     output = Output(_STDOUT)

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
+from supervision import exit_codes
 from supervision.settings import PAYLOAD_CREDENTIALS, PAYLOAD_ROBOT, CameraSettings, Settings
 
 if sys.version_info >= (3, 11):
@@ -22,7 +23,7 @@ else:
 FLAGS = "command line"
 _NAME_CHARACTERS = re.compile(r"[^a-z0-9_-]+")
 _NAME_LENGTH = 32
-_SECRET_TABLE = "robot"  # no value in it is shown: any of them may be the secret in the wrong place
+_HIDDEN_TABLE = "robot"  # no value in it is shown: any of them may be the secret in the wrong place
 
 SIMULATED_CAMERAS: dict[str, Any] = {
     "front": {"driver": "synthetic", "width": 640, "height": 480, "fps": 30.0},
@@ -35,6 +36,8 @@ _WORDS = {"extra_forbidden": "unknown key"}
 
 class ConfigurationError(Exception):
     """The configuration cannot work. The message is one line for the person who wrote it."""
+
+    exit_code = exit_codes.BAD_CONFIGURATION
 
 
 def read_file(path: Path) -> dict[str, Any]:
@@ -139,7 +142,7 @@ def _first_problem(error: ValidationError) -> str:
     what = _WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
     if first["loc"][-1:] == ("[key]",) or first["loc"] == ("instance",):
         what = "a name is 1 to 32 of a-z, 0-9, _ and -"
-    is_secret = first["type"] == "extra_forbidden" or keys[:1] == [_SECRET_TABLE]
+    is_secret = first["type"] == "extra_forbidden" or keys[:1] == [_HIDDEN_TABLE]
     given = "" if is_secret else _shown_value(first["input"])
     more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
     return f"{'.'.join(keys) or 'settings'}: {what}{given}{more}"

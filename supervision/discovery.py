@@ -6,6 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
+from supervision import exit_codes
 from supervision.configuration import ConfigurationError, source_name, without_credentials
 from supervision.crew import MODULES
 from supervision.process import PROJECT_FOLDER
@@ -15,6 +16,8 @@ _PATIENCE_S = 20.0
 
 class NoCameraFoundError(Exception):
     """Nothing was configured, and nothing is plugged in. The message is a sentence."""
+
+    exit_code = exit_codes.NO_CAMERA_FOUND
 
 
 def find_cameras(module: str = MODULES["camera"]) -> dict[str, Any]:

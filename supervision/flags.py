@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from supervision.checks import check, with_host_ip
+from supervision.checks import check
 from supervision.configuration import (
     FLAGS,
     SIMULATED_CAMERAS,
@@ -18,6 +18,7 @@ from supervision.configuration import (
     validate,
 )
 from supervision.discovery import cameras_named_after, find_cameras
+from supervision.route import with_host_ip
 from supervision.settings import DEFAULT_PORT, PAYLOAD_CREDENTIALS, PAYLOAD_ROBOT, Settings
 
 _VIDEO_SUFFIXES = {".avi", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm"}
@@ -35,8 +36,8 @@ examples:
   python supervisor.py --config pipeline.example.toml          every key is explained in that file
   python supervisor.py status [--instance NAME] [--json]       how the processes and cameras are
 
-exit codes: 0 ended as asked, 1 no camera found, 2 usage, 71 no room in /dev/shm, 78 bad configuration,
-100 another supervisor runs this instance
+exit codes: 0 ended as asked, 1 no camera found, 2 usage, 71 no room in /dev/shm, 75 no route to the robot yet,
+78 bad configuration, 100 another supervisor runs this instance
 """
 
 
@@ -64,7 +65,7 @@ def settings_from_flags(
     """Read the configuration file, put the flags over it, `find` cameras if there are none, and check everything.
 
     `folder` is the one that relative paths among the flags belong to; what took time to find out may be `known`.
-    Raises ConfigurationError, NoCameraFoundError.
+    Raises ConfigurationError and its kinds, NoCameraFoundError.
     """
     below = read_file(flags.config) if flags.config else {}
     above, cameras = _document(flags, folder, simulate=flags.simulate or below.get("simulate") is True)
@@ -82,7 +83,7 @@ def settings_from_flags(
         check(settings)
         return with_host_ip(settings, known)
     except ConfigurationError as error:
-        raise ConfigurationError(f"{_source(flags)}: {error}") from error
+        raise type(error)(f"{_source(flags)}: {error}") from error
 
 
 def _source(flags: argparse.Namespace) -> str:

@@ -7,7 +7,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from shm import names
+from shm import ForeignSegmentError, names
+from supervision import exit_codes
 
 _LOOK_AGAIN_S = 0.3  # a `status` may hold the lock for a moment, to see whether it is free
 
@@ -17,12 +18,14 @@ _log = logging.getLogger(__name__)
 class AlreadyRunningError(Exception):
     """Another supervisor holds this instance. The message names it."""
 
+    exit_code = exit_codes.ALREADY_RUNNING
+
 
 class InstanceLock:
     """The right to run an instance, held inside `with`.
 
     The lock file stays for ever: one that is removed while somebody opens it would be two locks.
-    Raises AlreadyRunningError, or OSError when the lock file cannot be opened.
+    Raises AlreadyRunningError, ForeignSegmentError when the lock file is another user's, or OSError.
     """
 
     def __init__(self, instance: str) -> None:
@@ -36,7 +39,7 @@ class InstanceLock:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except PermissionError as error:
             text = f"{path} belongs to another user: choose another name with --instance"
-            raise PermissionError(error.errno, text) from error
+            raise ForeignSegmentError(error.errno, text) from error
         if not _try_lock(self._fd, fcntl.LOCK_EX, _LOOK_AGAIN_S):
             pid = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip()
             os.close(self._fd)
@@ -58,10 +61,10 @@ class InstanceLock:
 
 
 def is_held(instance: str) -> bool:
-    """Whether a supervisor runs this instance now."""
+    """Whether a supervisor runs this instance now. Raises PermissionError if only another user can know."""
     try:
         fd = os.open(lock_path(instance), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
+    except FileNotFoundError:
         return False
     try:
         return not _try_lock(fd, fcntl.LOCK_SH, 0)

@@ -92,7 +92,7 @@ class RobotSettings(_Settings):
     (guid on its first line, secret on its second) or `guid` and `secret`.
     """
 
-    hostname: str = PAYLOAD_ROBOT
+    hostname: Annotated[str, Field(min_length=1)] = PAYLOAD_ROBOT
     port: Port = ROBOT_PORT
     ca: Path | None = None
     payload_credentials_file: Path | None = None

@@ -1,18 +1,22 @@
 """Configuration files with mistakes: one line that names file and key, exit code 78, and nothing started."""
 
+import contextlib
+import errno
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from shm import ForeignSegmentError, ShmFullError, names
 from supervision import exit_codes
-from supervision.checks import check, with_host_ip
+from supervision.checks import check
 from supervision.cli import exit_code_of
 from supervision.configuration import ConfigurationError, complete, read_file, validate
 from supervision.flags import parse_flags, settings_from_flags
 from supervision.instance import lock_path
 from supervision.process import PROJECT_FOLDER
+from supervision.route import check_same_network, with_host_ip
 from supervision.settings import ServiceSettings, Settings
 
 ONE_CAMERA = "simulate = true\n[cameras.front]\ndevice = 0\n"
@@ -73,25 +77,21 @@ MISTAKES = {
     "reserved port": ("service.port = 21443\n" + PAYLOAD, "service.port: 21443 cannot be reached"),
     "host_ip": ('service.host_ip = "home"\n' + REAL, "service.host_ip:"),
     "host_ip of everybody": ('service.host_ip = "0.0.0.0"\n' + REAL, "service.host_ip:"),
-    "no route": (
-        '[robot]\nhostname = "no.such.host.invalid"\n' + REAL.partition("\n")[2].partition("\n")[2],
-        "--host-ip",
-    ),
+    "hostname with an empty label": (REAL.replace("127.0.0.1", "a..b"), "robot.hostname: 'a..b' is no name"),
+    "hostname is empty": (REAL.replace("127.0.0.1", ""), "robot.hostname:"),
+    "no certificate": (REAL.replace("[cameras", 'ca = "no.pem"\n[cameras'), "no.pem: No such file"),
+    "certificate is a folder": (REAL.replace("[cameras", 'ca = "."\n[cameras'), "Is a directory"),
+    "certificate is none": (REAL.replace("[cameras", 'ca = "pipeline.toml"\n[cameras'), "is no certificate"),
+    "nowhere to write a certificate": ('robot.ca = "no/ca.pem"\n' + ONE_CAMERA, "no/ca.pem: no file can be written"),
+    "certificate to be written is a folder": ('robot.ca = "."\n' + ONE_CAMERA, "no file can be written there"),
+    "open shorter than a read": (ONE_CAMERA + "open_timeout_s = 1", "at least 4 s are needed"),
+    "open shorter than a slow read": (ONE_CAMERA + "open_timeout_s = 5\ncapture_timeout_s = 3.5", "at least 6 s"),
     "guid alone": (REAL.replace('secret = "s"\n', ""), "guid and secret"),
     "guid and file": (REAL.replace('guid = "g"', 'guid = "g"\npayload_credentials_file = "f"'), "not both"),
     "no credentials": ('[robot]\nhostname = "127.0.0.1"\n[cameras.a]\ndevice = 0', "robot.payload_credentials_file"),
     "missing credentials": (
         '[robot]\nhostname = "127.0.0.1"\npayload_credentials_file = "no"\n[cameras.a]\ndevice = 0',
         "No such file",
-    ),
-    "too large for /dev/shm": (
-        ONE_CAMERA
-        + "width = 16384\nheight = 16384\nslots = 64\n"
-        + "".join(
-            f"[cameras.c{number}]\ndevice = {number}\nwidth = 16384\nheight = 16384\nslots = 64\n"
-            for number in range(1, 9)
-        ),
-        "shm_size",
     ),
 }
 
@@ -109,6 +109,66 @@ def test_mistake_is_one_line(name: str, tmp_path: Path, capfd: pytest.CaptureFix
     assert said.count("\n") == 1
     assert key in said
     assert str(file) in said
+
+
+def exit_code_and_words(file: Path, capfd: pytest.CaptureFixture[str]) -> tuple[int, str]:
+    """Return how the command ends for a configuration file, and the one line that it says."""
+    flags = parse_flags(["--config", str(file)])
+    code = exit_code_of(lambda: bool(settings_from_flags(flags, file.parent)))
+    said = capfd.readouterr().err
+    assert said.count("\n") == 1
+    return code, said
+
+
+def test_too_large_for_shared_memory(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """Frames without room are found before the start, with the exit code of a full /dev/shm."""
+    file = tmp_path / "pipeline.toml"
+    size = "width = 16384\nheight = 16384\nslots = 64\n"
+    cameras = (f"[cameras.c{number}]\ndevice = {number}\n{size}" for number in range(9))
+    file.write_text("simulate = true\n" + "".join(cameras))
+    code, said = exit_code_and_words(file, capfd)
+    assert code == exit_codes.SHM_FAILED
+    assert "shm_size" in said
+
+
+@pytest.mark.parametrize(("codec", "fits"), [("YUYV", False), ("MJPG", True)])
+def test_compressed_frames_need_less_memory(monkeypatch: pytest.MonkeyPatch, codec: str, fits: bool) -> None:
+    """A camera that delivers JPEG gets a third of the room: 7 x 2 MB for 1080p in six slots, twice."""
+    monkeypatch.setattr(names, "free_bytes", lambda: 30_000_000)
+    camera = {"device": 0, "codec": codec, "width": 1920, "height": 1080}
+    settings = Settings.model_validate({"simulate": True, "cameras": {"front": camera}})
+    with contextlib.nullcontext() if fits else pytest.raises(ConfigurationError, match="75 MB"):
+        check(settings)
+
+
+def test_no_route_may_be_there_later(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A robot that cannot be found yet is no mistake: a service manager is told to try again."""
+    file = tmp_path / "pipeline.toml"
+    file.write_text(REAL.replace("127.0.0.1", "no.such.host.invalid"))
+    code, said = exit_code_and_words(file, capfd)
+    assert code == exit_codes.NO_ROUTE
+    assert "--host-ip" in said
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/x"), 1, "/x: No space left on device"),
+        (OSError("odd"), 1, "odd"),
+        (ShmFullError(errno.ENOSPC, "no room for it"), exit_codes.SHM_FAILED, "no room for it"),
+        (ForeignSegmentError(errno.EPERM, "is another user's"), exit_codes.SHM_FAILED, "is another user's"),
+    ],
+)
+def test_errors_of_the_system_are_sentences(
+    capfd: pytest.CaptureFixture[str], error: OSError, code: int, words: str
+) -> None:
+    """What the system refuses is said without its number; 71 is for /dev/shm only."""
+
+    def fail() -> int:
+        raise error
+
+    assert exit_code_of(fail) == code
+    assert capfd.readouterr().err == f"supervisor.py: {words}\n"
 
 
 @pytest.mark.parametrize("name", ["unknown key", "same index", "missing credentials"])
@@ -204,14 +264,36 @@ def test_credentials_file_that_cannot_work(tmp_path: Path, content: bytes, words
         check(validate(document, "file"))
 
 
-def test_address_outside_the_payload_network_is_asked_for() -> None:
+@pytest.mark.parametrize("robot", ["192.168.50.3", "192.168.80.3", "10.0.0.3", "172.16.1.3"])
+def test_address_outside_the_robots_network_is_asked_for(robot: str) -> None:
     """In a bridged container the route's address means nothing to the robot: --host-ip is demanded."""
-    settings = Settings.model_validate({"cameras": {"front": {"device": 0}}})
-    bridged = settings.model_copy(update={"service": ServiceSettings(host_ip="172.17.0.2")})
     with pytest.raises(ConfigurationError, match="--host-ip"):
-        with_host_ip(settings, known=bridged)
-    inside = settings.model_copy(update={"service": ServiceSettings(host_ip="192.168.50.5")})
-    assert with_host_ip(settings, known=inside).service.host_ip == "192.168.50.5"
+        check_same_network(robot, "172.17.0.2")
+    check_same_network(robot, f"{robot}7")
+
+
+@pytest.mark.parametrize("robot", ["127.0.0.1", "::1", "fe80::1%lo", "8.8.8.8"])
+def test_addresses_of_other_robots_are_not_judged(robot: str) -> None:
+    """A robot on the loopback, or with a public address, says nothing about its network."""
+    check_same_network(robot, "172.17.0.2")
+
+
+def settings_for(hostname: str, host_ip: str | None = None) -> Settings:
+    """Return settings for a robot, with or without our own address."""
+    cameras = {"front": {"device": 0}}
+    return Settings.model_validate({"robot": {"hostname": hostname}, "cameras": cameras}).model_copy(
+        update={"service": ServiceSettings(host_ip=host_ip)}
+    )
+
+
+def test_running_pipeline_looks_up_no_name() -> None:
+    """While the loop waits, the same robot's address is known, another one is taken as an address or refused."""
+    running = settings_for("spot", "10.0.0.5")
+    assert with_host_ip(settings_for("spot"), running).service.host_ip == "10.0.0.5"
+    assert with_host_ip(settings_for("127.0.0.1"), running).service.host_ip == "127.0.0.1"
+    assert with_host_ip(settings_for("localhost", "10.0.0.6"), running).service.host_ip == "10.0.0.6"
+    with pytest.raises(ConfigurationError, match="not looked up while the pipeline runs"):
+        with_host_ip(settings_for("localhost"), running)
 
 
 def test_example_file_is_valid() -> None:
