@@ -2,11 +2,13 @@
 
 import argparse
 import contextlib
+import errno
 import json
 import time
 from collections.abc import Sequence
 from typing import Any
 
+from shm import ForeignSegmentError
 from shm.board import BoardReader
 from shm.records import ChildRecord, Status
 from supervision.display import shown_age
@@ -14,27 +16,33 @@ from supervision.instance import is_held
 from supervision.settings import Settings
 
 SCHEMA = 1
-NOT_RUNNING = 1
+NO_STATUS = 1
 _COLUMNS = ("NAME", "KIND", "STATE", "FOR", "PID", "RATE", "AGE", "FRAME", "SIZE", "ENCODING", "RESTARTS", "LAST EXIT")
 
 
 def status_command(arguments: Sequence[str]) -> int:
-    """Show the status of an instance; the exit code is 1 when no supervisor runs it."""
+    """Show the status of an instance; the exit code is 1 when there is none to show."""
     parser = argparse.ArgumentParser(prog="supervisor.py status", description="Shows a running pipeline's status.")
     parser.add_argument("--instance", default=Settings().instance, metavar="NAME", help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="for programs; the schema is docs/status-schema.md")
     flags = parser.parse_args(arguments)
     try:
         status = BoardReader(flags.instance).latest()
+        held = is_held(flags.instance)
+    except (ForeignSegmentError, PermissionError) as error:
+        is_foreign = error.errno in (errno.EACCES, errno.EPERM)
+        why = "belongs to another user: run status as that user" if is_foreign else error.strerror
+        _write(_no_status(f"instance {flags.instance}: {why}", flags.instance, as_json=flags.json))
+        return NO_STATUS
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    if not is_held(flags.instance):
+    if not held:
         _write(_not_running(flags.instance, status, as_json=flags.json))
-        return NOT_RUNNING
+        return NO_STATUS
     if status is None:
         text = f"instance {flags.instance}: starting, there is no status yet"
         _write(_no_status(text, flags.instance, as_json=flags.json))
-        return NOT_RUNNING
+        return NO_STATUS
     now_ns = time.monotonic_ns()
     _write(json.dumps(as_document(status, now_ns), indent=2) if flags.json else as_table(status, now_ns))
     return 0
