@@ -1,9 +1,13 @@
 """Which cameras this computer has, asked of a child: a driver may hang or crash there, and not in the supervisor."""
 
+import contextlib
+import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from supervision import exit_codes
@@ -12,6 +16,8 @@ from supervision.crew import MODULES
 from supervision.process import PROJECT_FOLDER
 
 _PATIENCE_S = 20.0
+_KILLED_S = 1.0  # whoever is there so long after SIGKILL is held by a driver
+_PR_SET_PDEATHSIG = 1
 
 
 class NoCameraFoundError(Exception):
@@ -20,26 +26,54 @@ class NoCameraFoundError(Exception):
     exit_code = exit_codes.NO_CAMERA_FOUND
 
 
-def find_cameras(module: str = MODULES["camera"]) -> dict[str, Any]:
+def find_cameras(module: str = MODULES["camera"], patience_s: float = _PATIENCE_S) -> dict[str, Any]:
     """Return a configuration table of the cameras that `python -m module --list` names. Raises NoCameraFoundError."""
     try:
-        listing = subprocess.run(  # noqa: S603 - our own module, and no shell
-            [sys.executable, "-m", module, "--list"],
-            check=True,
-            timeout=_PATIENCE_S,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            cwd=PROJECT_FOLDER,
-            env={**os.environ, "PYTHONPATH": str(PROJECT_FOLDER)},
-        )
-        devices = [json.loads(line)["device"] for line in listing.stdout.splitlines()]
-    except (subprocess.SubprocessError, OSError, ValueError, KeyError, TypeError) as error:
+        devices = [json.loads(line)["device"] for line in _listing(module, patience_s).splitlines()]
+    except subprocess.TimeoutExpired as error:
+        raise NoCameraFoundError(
+            f"the cameras could not be listed within {patience_s:g} s: a driver does not answer; "
+            "name the cameras with --device-name, or in a configuration file"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise NoCameraFoundError(f"the cameras could not be listed: {error}") from error
     if not devices:
         raise NoCameraFoundError(
             "no camera was found: plug one in, pass its device into the container, or name one with --device-name"
         )
     return cameras_named_after(devices)
+
+
+def _listing(module: str, patience_s: float) -> bytes:
+    with _lister(module) as lister:
+        listing, _ = lister.communicate(timeout=patience_s)
+    if lister.returncode:
+        raise OSError(f"python -m {module} --list ended with exit code {lister.returncode}")
+    return listing
+
+
+@contextlib.contextmanager
+def _lister(module: str) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run the lister inside `with`; afterwards its whole group is killed, and not waited for if a driver holds it."""
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+    lister = subprocess.Popen(  # noqa: S603 - our own module, and no shell
+        [sys.executable, "-m", module, "--list"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        cwd=PROJECT_FOLDER,
+        env={**os.environ, "PYTHONPATH": str(PROJECT_FOLDER)},
+        start_new_session=True,
+        preexec_fn=lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0),  # noqa: PLW1509 - we have no threads yet
+    )
+    try:
+        yield lister
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(lister.pid, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            lister.wait(_KILLED_S)
+        if lister.stdout:
+            lister.stdout.close()
 
 
 def cameras_named_after(devices: list[int | str]) -> dict[str, Any]:

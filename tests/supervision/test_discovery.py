@@ -1,14 +1,20 @@
 """Cameras that nobody named are found by a child."""
 
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from supervision import exit_codes
 from supervision.cli import exit_code_of
 from supervision.discovery import NoCameraFoundError, find_cameras
 from supervision.flags import parse_flags, settings_from_flags
+from supervision.process import PROJECT_FOLDER
 from supervision.settings import Settings
+from tests.supervision.running import wait_for
 
 LISTER = "tests.supervision.scripted_child"
 
@@ -39,6 +45,36 @@ def test_lister_that_fails_is_a_sentence() -> None:
     """A listing child that crashes takes nothing with it."""
     with pytest.raises(NoCameraFoundError, match="could not be listed"):
         find_cameras("tests.supervision.no_such_module")
+
+
+def test_lister_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A driver that does not answer costs the time that it has, even if something keeps the listing open."""
+    monkeypatch.setenv("SCRIPTED_LIST", "hang")
+    monkeypatch.setenv("SCRIPTED_PID", str(tmp_path / "pid"))
+    started_s = time.monotonic()
+    with pytest.raises(NoCameraFoundError, match=r"could not be listed within 2 s: .* --device-name"):
+        find_cameras(LISTER, patience_s=2.0)
+    assert time.monotonic() - started_s < 10
+    assert not psutil.pid_exists(int((tmp_path / "pid").read_text()))
+
+
+def test_lister_dies_with_the_supervisor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A supervisor that is killed while it looks for cameras leaves nobody looking."""
+    monkeypatch.setenv("SCRIPTED_LIST", "hang")
+    monkeypatch.setenv("SCRIPTED_PID", str(tmp_path / "pid"))
+    code = f"from supervision.discovery import find_cameras; find_cameras({LISTER!r})"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=PROJECT_FOLDER) as looking:
+        pid = wait_for(lambda: _number_in(tmp_path / "pid"), "the lister runs")
+        looking.kill()
+    wait_for(lambda: not _runs(pid), "the lister is gone", 3.0)
+
+
+def _number_in(file: Path) -> int:
+    return int(file.read_text() or 0) if file.exists() else 0
+
+
+def _runs(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
 def test_nothing_found_ends_with_1(
