@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import defaultdict
 from typing import Any
 
 from supervision.backoff import Backoff
@@ -9,11 +10,11 @@ from supervision.frame_rate import FrameRate
 from supervision.lifeline import ErrorCode
 from supervision.process import Death
 from supervision.reports import Beat, Error, Ready
+from supervision.sparing import Sparing
 from supervision.timing import Timing
 
 _STACK_LINES = 12
 _STACK_COLUMNS = 160
-_LOG_INTERVAL_NS = 10_000_000_000  # between two lines about the same error that comes and goes
 _LAST_FRAME = {"frame_number", "captured_ns", "rows", "cols", "encoding"}
 
 _log = logging.getLogger(__name__)
@@ -38,7 +39,8 @@ class Health:
         self._beat_facts: dict[str, Any] = {}
         self._stack: dict[str, Any] = {}
         self._well_since_ns: int | None = None
-        self._logged_ns: dict[ErrorCode, int] = {}
+        self._error_lines: defaultdict[ErrorCode, Sparing] = defaultdict(Sparing)
+        self._well_lines = Sparing()
 
     def fields(self, now_ns: int) -> dict[str, Any]:
         """Return this part of the child's record."""
@@ -89,11 +91,10 @@ class Health:
         self.report(error.code, error.text)
 
     def report(self, code: ErrorCode, text: str) -> None:
-        """Note an error; only a change of it is worth a line in the log, and not ten times a second."""
-        now_ns = time.monotonic_ns()
-        if code != self.error_code and now_ns - self._logged_ns.get(code, -_LOG_INTERVAL_NS) >= _LOG_INTERVAL_NS:
-            self._logged_ns[code] = now_ns
-            _log.warning("%s: %s: %s", self._name, code, text)
+        """Note an error; only a change of it is worth a line in the log, and one that comes and goes not each time."""
+        lines = self._error_lines[code]
+        if code != self.error_code and lines.allows(time.monotonic_ns()):
+            _log.warning("%s: %s: %s%s", self._name, code, text, lines.take_left_out())
         self._error_said = True
         self.error_code, self._error_text = code, text
 
@@ -122,7 +123,8 @@ class Health:
         if well_s >= self._timing.forgiven_s:
             self._backoff.forgive()
         if well_s >= self._timing.well_s and self.error_code:
-            _log.info("%s: well again (was: %s)", self._name, self.error_code)
-            self._logged_ns.pop(self.error_code, None)
+            if self._well_lines.allows(now_ns):
+                more = self._well_lines.take_left_out()
+                _log.info("%s: well again (was: %s)%s", self._name, self.error_code, more)
             self._error_said = False
             self.error_code = self._error_text = None

@@ -1,10 +1,13 @@
 """What a child writes to its stdout and stderr: passed on within bounds, its last lines kept.
 
-The child is never blocked by it: everything is read, and what is too much is only counted.
+The child is never blocked by it: everything is read, and what is too much is only counted. That holds for a second,
+and for a day: of a child that is started again and again, not every process is heard.
 """
 
 import logging
 from collections import deque
+
+from supervision.sparing import Sparing
 
 LINES_PER_S = 50
 BYTES_PER_S = 16_384
@@ -27,6 +30,17 @@ class ChildLog:
         self._window_lines = 0
         self._window_bytes = 0
         self._suppressed = 0
+        self._processes = Sparing()
+        self._is_heard = True
+
+    def begin(self, now_ns: int) -> None:
+        """Begin with a new process: its lines are shown if those of earlier ones leave room for them."""
+        self.forget_tail()
+        self._is_heard = self._processes.allows(now_ns)
+
+    def listen(self) -> None:
+        """Show the next processes, however many there were."""
+        self._processes = Sparing()
 
     def feed(self, chunk: bytes, now_ns: int) -> None:
         """Take what was read from the pipe."""
@@ -47,9 +61,11 @@ class ChildLog:
         """Open a new window of one second, and say how much the last one left out."""
         if now_ns - self._window_start_ns < _WINDOW_NS:
             return
-        if self._suppressed:
+        self._window_start_ns, self._window_lines, self._window_bytes = now_ns, 0, 0
+        self._is_heard = self._is_heard or self._processes.allows(now_ns)
+        if self._suppressed and self._is_heard:
             _log.info("[%s] … and %d more lines that are not shown", self._name, self._suppressed)
-        self._window_start_ns, self._window_lines, self._window_bytes, self._suppressed = now_ns, 0, 0, 0
+            self._suppressed = 0
 
     def forget_tail(self) -> None:
         """Start a new tail: from here on it holds what a new process, or a stack dump, writes."""
@@ -66,7 +82,7 @@ class ChildLog:
         self._tail.append(text)
         self._window_lines += 1
         self._window_bytes += len(line)
-        if self._window_lines > LINES_PER_S or self._window_bytes > BYTES_PER_S:
+        if not self._is_heard or self._window_lines > LINES_PER_S or self._window_bytes > BYTES_PER_S:
             self._suppressed += 1
         else:
             _log.info("[%s] %s", self._name, text)

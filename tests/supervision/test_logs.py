@@ -38,6 +38,35 @@ def test_tail_holds_the_newest_lines_shown_or_not() -> None:
     assert log.tail[-1] == "line 999"
 
 
+def test_a_day_of_restarts_is_few_lines(caplog: pytest.LogCaptureFixture) -> None:
+    """Of a child that is started twice a minute, three processes are shown, then one in ten minutes."""
+    caplog.set_level("INFO")
+    log = ChildLog("gone")
+    for start in range(2880):
+        log.begin(start * 30 * SECOND_NS)
+        log.feed(b"there is no /dev/video7\nending\n", start * 30 * SECOND_NS)
+        log.tick((start * 30 + 5) * SECOND_NS)
+    assert caplog.messages[:6] == ["[gone] there is no /dev/video7", "[gone] ending"] * 3
+    assert len(caplog.messages) < 3 * 150
+    assert "[gone] … and 38 more lines that are not shown" in caplog.messages
+    assert log.tail == ("there is no /dev/video7", "ending")
+
+
+def test_process_that_lasts_is_heard_again(caplog: pytest.LogCaptureFixture) -> None:
+    """A process that was started too soon to be shown is shown when the ten minutes are over, or when it is asked."""
+    caplog.set_level("INFO")
+    log = ChildLog("front")
+    for _ in range(4):
+        log.begin(SECOND_NS)
+    log.feed(b"unheard\n", SECOND_NS)
+    log.feed(b"heard\n", 700 * SECOND_NS)
+    assert caplog.messages == ["[front] … and 1 more lines that are not shown", "[front] heard"]
+    log.listen()
+    log.begin(701 * SECOND_NS)
+    log.feed(b"changed\n", 701 * SECOND_NS)
+    assert caplog.messages[-1] == "[front] changed"
+
+
 def test_endless_line_is_cut() -> None:
     """A child that never ends its line costs no memory."""
     log = ChildLog("front")

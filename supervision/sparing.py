@@ -1,0 +1,28 @@
+"""Lines about something that repeats: the first ones, then one from time to time, with the count of the others."""
+
+FIRST_LINES = 3
+INTERVAL_NS = 600_000_000_000
+
+
+class Sparing:
+    """Lets three lines through, then one every ten minutes; after a quiet half hour three again."""
+
+    def __init__(self) -> None:
+        self._left_out = 0
+        self._credit_ns = FIRST_LINES * INTERVAL_NS
+        self._last_ns = 0
+
+    def allows(self, now_ns: int) -> bool:
+        """Whether a line may be written now; if not, it is counted."""
+        self._credit_ns = min(FIRST_LINES * INTERVAL_NS, self._credit_ns + max(0, now_ns - self._last_ns))
+        self._last_ns = now_ns
+        if self._credit_ns < INTERVAL_NS:
+            self._left_out += 1
+            return False
+        self._credit_ns -= INTERVAL_NS
+        return True
+
+    def take_left_out(self) -> str:
+        """Return how many lines were left out since the last one, as words to end this one with."""
+        left_out, self._left_out = self._left_out, 0
+        return f" (and {left_out} times more since this was last said)" if left_out else ""
