@@ -36,6 +36,7 @@ def check(settings: Settings) -> None:
             raise ConfigurationError(f"cameras.{name}: this is the name of another process; choose another one")
         _check_times(name, camera)
     _check_devices(settings)
+    _check_hostname(settings.robot.hostname)
     _check_port(settings)
     _check_credentials(settings)
     _check_certificate(settings)
@@ -79,6 +80,13 @@ def _real_device(device: int | str) -> str:
     if isinstance(device, int):
         device = f"/dev/video{device}"
     return device if "://" in device else os.path.realpath(device)
+
+
+def _check_hostname(hostname: str) -> None:
+    try:
+        hostname.encode("idna")
+    except UnicodeError as error:
+        raise ConfigurationError(f"robot.hostname: {hostname!r} is no name of a computer") from error
 
 
 def _check_port(settings: Settings) -> None:

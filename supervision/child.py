@@ -20,6 +20,7 @@ from supervision.health import Health
 from supervision.logs import ChildLog
 from supervision.process import ChildProcess, Death
 from supervision.reports import Beat, Error, Ready, Report, ReportStream
+from supervision.sparing import Sparing
 from supervision.timing import Timing
 
 _LOG_READS_PER_TURN = 4  # times 64 KiB: a child that floods its log does not hold up the others
@@ -62,6 +63,7 @@ class Child:
         self._stop_wanted = False
         self._restart_wanted = False
         self._down_since_ns: int | None = None
+        self._end_lines, self._back_lines = Sparing(), Sparing()
 
     @property
     def name(self) -> str:
@@ -94,7 +96,7 @@ class Child:
             return
         self._restart_wanted = self._sigkill_sent = False
         self._reports = ReportStream(self.name)
-        self._log.forget_tail()
+        self._log.begin(now_ns)
         self.health.begin()
         restarts, self._starts = self._starts, self._starts + 1
         try:
@@ -137,14 +139,22 @@ class Child:
             _log.error("%s: still there after SIGKILL (kernel state %s)", self.name, self.process.kernel_state())
             self._become("unkillable", now_ns)
 
-    def forbid_restart(self) -> None:
-        """From now on an end is the end."""
+    def forbid_restart(self, now_ns: int) -> None:
+        """From now on an end is the end, and what waits for its start is finished."""
         self._stop_wanted = True
+        if self.state == "waiting":
+            self._become("finished", now_ns, next_start_ns=None)
 
     def stop(self, now_ns: int) -> None:
         """Ask the process to end; without a process the child is finished at once."""
-        self.forbid_restart()
+        self.forbid_restart(now_ns)
         self._ask_to_end(now_ns)
+
+    def reconfigure(self, configuration: str, now_ns: int) -> None:
+        """Start again with another configuration. Whoever changed it wants to hear what comes of it."""
+        self.configuration = configuration
+        self._log.listen()
+        self.restart(now_ns)
 
     def restart(self, now_ns: int) -> None:
         """End the process in an orderly way, and start it again at once with the present configuration."""
@@ -199,8 +209,10 @@ class Child:
 
     def _wait_for_restart(self, now_ns: int, **changes: Any) -> None:
         delay_s = self.health.next_delay_s()
-        why = f"{self._record.last_exit}, {self.health.error_code}"
-        _log.warning("%s: ended (%s); starts again in %.1f s", self.name, why, delay_s)
+        if self._end_lines.allows(now_ns):
+            why = f"{self._record.last_exit}, {self.health.error_code}"
+            more = self._end_lines.take_left_out()
+            _log.warning("%s: ended (%s); starts again in %.1f s%s", self.name, why, delay_s, more)
         self._down_since_ns = self._down_since_ns or now_ns
         self._become("waiting", now_ns, next_start_ns=now_ns + _ns(delay_s), **changes)
 
@@ -241,9 +253,10 @@ class Child:
             return
         if self._down_since_ns is None:
             _log.info("%s: ready", self.name)
-        else:
+        elif self._back_lines.allows(now_ns):
             down_s = (now_ns - self._down_since_ns) / 1e9
-            _log.info("%s: back after %.1f s, %d restarts", self.name, down_s, self._record.restarts)
+            more = self._back_lines.take_left_out()
+            _log.info("%s: back after %.1f s, %d restarts%s", self.name, down_s, self._record.restarts, more)
         self._down_since_ns = None
         self._become("running", now_ns)
 

@@ -71,6 +71,11 @@ class Crew:
         robot = [self.robot] if self.robot else []
         return [[self.servicer], [*self.cameras.values(), *self._leaving], robot]
 
+    def indispensable_and_refusing(self) -> Child | None:
+        """Return a child that refuses its configuration, and without which nothing can be served."""
+        indispensable = [self.servicer, *([self.robot] if self.robot else [])]
+        return next((child for child in indispensable if child.state == "refused"), None)
+
     def kill(self) -> None:
         """SIGKILL whatever still runs."""
         for child in self:
@@ -119,13 +124,11 @@ class Crew:
             if name not in self.cameras:
                 self.cameras[name] = self._camera(name, camera)
             elif camera != self.settings.cameras[name]:
-                self.cameras[name].configuration = self._camera_line(name, camera)
-                self.cameras[name].restart(now_ns)
+                self.cameras[name].reconfigure(self._camera_line(name, camera), now_ns)
         concerned = settings != self.settings
         self.settings = settings
         if concerned:
-            self.servicer.configuration = self._servicer_line()
-            self.servicer.restart(now_ns)
+            self.servicer.reconfigure(self._servicer_line(), now_ns)
 
     def _remove_camera(self, name: str, now_ns: int) -> None:
         child = self.cameras.pop(name)

@@ -184,9 +184,9 @@ class Supervisor:
             self._stop_next(now_ns)
         elif end_ns is not None and now_ns >= end_ns:
             self._stop(crew, now_ns, "the time is over")
-        elif crew.servicer.state == "refused":
+        elif refusing := crew.indispensable_and_refusing():
             self._exit_code = exit_codes.BAD_CONFIGURATION
-            self._stop(crew, now_ns, "the servicer refuses its configuration: stopping")
+            self._stop(crew, now_ns, f"the {refusing.name} refuses its configuration: stopping")
         elif crew.cameras and all(child.state == "finished" for child in crew.cameras.values()):
             self._stop(crew, now_ns, "every camera has finished: stopping")
 
@@ -194,7 +194,7 @@ class Supervisor:
         _log.info("%s", why)
         tell_service_manager("STOPPING=1")
         for child in crew:
-            child.forbid_restart()
+            child.forbid_restart(now_ns)
         self._stopping = [[], *crew.stop_order()]
         self._stop_deadline_ns = now_ns + round(self._timing.stop_s * 1e9)
         self._stop_next(now_ns)

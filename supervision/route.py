@@ -58,8 +58,6 @@ def _ends_of_route_to(hostname: str, *, may_wait: bool) -> tuple[str, str]:
         with socket.socket(address[0], socket.SOCK_DGRAM) as route:
             route.connect(address[4])  # looks up the route; a datagram socket sends nothing here
             return str(address[4][0]), str(route.getsockname()[0])
-    except ValueError as error:  # what cannot even be asked for, such as an empty label
-        raise ConfigurationError(f"robot.hostname: {hostname!r} is no name of a computer") from error
     except OSError as error:
         if not may_wait and isinstance(error, socket.gaierror):
             raise ConfigurationError(

@@ -6,8 +6,9 @@ from shm.records import Kind
 
 
 def _stop_graces() -> dict[Kind, float]:
-    # Together below the 5 s in which an orderly stop must end: these three wait one after the other.
-    return {"servicer": 2.0, "camera": 1.5, "simulated_robot": 0.5}
+    # Together below the 5 s in which an orderly stop must end: these three wait one after the other. The servicer says
+    # goodbye to the robot for up to 1.5 s, and then lets calls end for up to 1 s.
+    return {"servicer": 2.75, "camera": 1.2, "simulated_robot": 0.5}
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,9 @@ class RunningSupervisor:
         self._stdin: int = request.pop("stdin", subprocess.DEVNULL)
         self._pipe_log: bool = request.pop("pipe_log", False)
         more_settings = {"simulate": request.pop("simulate", False), "service": request.pop("service", {})}
-        self._request = {"settings": {**settings_document(self.instance, cameras), **more_settings}, **request}
+        document = settings_document(self.instance, cameras)
+        document["robot"] |= request.pop("robot", {})
+        self._request = {"settings": {**document, **more_settings}, **request}
         self._board = BoardReader(self.instance)
 
     def __enter__(self) -> "RunningSupervisor":

@@ -1,7 +1,8 @@
 """A child process without cameras or gRPC, which does what the last part of its camera's device says.
 
 The supervisor starts it in the place of every kind of child. A camera with `device = "test://x/crash"` runs `crash`,
-and so on, and so does a servicer with the authority `x/crash`; otherwise the servicer and the robot work well.
+and so on, and so do a servicer with the authority `x/crash`, and a robot whose certificate is to be a file `crash`;
+otherwise the servicer and the robot work well.
 """
 
 import argparse
@@ -26,16 +27,27 @@ def main() -> int:
     parser.add_argument("--list", action="store_true")
     arguments = parser.parse_args()
     if arguments.list:
-        sys.stdout.write(os.environ["SCRIPTED_LIST"])
-        return exit_codes.FINISHED
+        return list_cameras(os.environ["SCRIPTED_LIST"])
     lifeline = Lifeline(arguments.report_fd)
     lifeline.attach()
     behaviour = globals()["do_" + _behaviour(lifeline.configuration)]
     return int(behaviour(lifeline) or exit_codes.FINISHED)
 
 
+def list_cameras(listing: str) -> int:
+    """Print the listing, or hang with a process of our own that holds our stdout open."""
+    if listing == "hang":
+        sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(20)"], start_new_session=True)
+        Path(os.environ["SCRIPTED_PID"]).write_text(str(os.getpid()))
+        sleeper.wait()
+    sys.stdout.write(listing)
+    return exit_codes.FINISHED
+
+
 def _behaviour(configuration: dict[str, Any]) -> str:
-    scripted = configuration.get("camera", {}).get("device") or configuration.get("service", {}).get("authority") or ""
+    scripted = configuration.get("camera", {}).get("device") or configuration.get("service", {}).get("authority")
+    ca_out = Path(configuration.get("ca_out", "ca.pem"))
+    scripted = scripted or (f"x/{ca_out.name}" if not ca_out.suffix else "")
     return str(scripted).rpartition("/")[2] if "/" in scripted else "work"
 
 
@@ -78,12 +90,14 @@ def do_crash_later(lifeline: Lifeline) -> NoReturn:
 
 def do_refuse(lifeline: Lifeline) -> int:
     """Refuse the configuration."""
+    lifeline.promise(5.0)
     lifeline.error("bad_configuration", "no such mode")
     return exit_codes.BAD_CONFIGURATION
 
 
 def do_absent(lifeline: Lifeline) -> int:
     """Report a missing device and end."""
+    sys.stderr.write("looking for /dev/video7\n")
     lifeline.error("absent", "there is no /dev/video7")
     return exit_codes.CAMERA_FAILED
 

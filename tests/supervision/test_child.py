@@ -1,6 +1,7 @@
 """A child at the boundary to the operating system: what cannot be killed, what cannot be started, and who may start."""
 
 import os
+import re
 import threading
 from typing import Any
 
@@ -77,6 +78,41 @@ def test_spawn_failure_is_an_error_like_any_other() -> None:
     assert "Resource temporarily unavailable" in (record.error_text or "")
     assert record.next_start_ns is not None
     assert record.next_start_ns > now_ns
+
+
+def test_a_day_of_failures_is_few_lines(caplog: pytest.LogCaptureFixture) -> None:
+    """A child that ends twice a minute for a day is three lines, then one in ten minutes with what it leaves out."""
+
+    def spawn(_module: str, _configuration: str) -> ChildProcess:
+        raise OSError("Resource temporarily unavailable")
+
+    front = child(spawn)
+    start_ns = front.due_ns()
+    while front.due_ns() < start_ns + 86_400 * SECOND_NS:
+        front.start_if_due(front.due_ns())
+    ends = [message for message in caplog.messages if "front: ended" in message]
+    assert 144 <= len(ends) <= 150
+    assert "times more" not in "".join(ends[:3])
+    assert all(re.search(r"\(and (1\d|2\d) times more since this was last said\)", end) for end in ends[4:])
+    assert len(caplog.messages) == len(ends) + 1
+
+
+def test_stop_starts_nobody() -> None:
+    """A child that waits for its next start when the stop begins is finished."""
+    starts: list[str] = []
+
+    def spawn(module: str, _configuration: str) -> ChildProcess:
+        starts.append(module)
+        raise OSError("Resource temporarily unavailable")
+
+    front = child(spawn)
+    front.start_if_due(front.due_ns())
+    due_ns = front.due_ns()
+    front.forbid_restart(due_ns)
+    front.start_if_due(due_ns + 60 * SECOND_NS)
+    assert len(starts) == 1
+    assert front.state == "finished"
+    assert front.due_ns() > due_ns + 3600 * SECOND_NS
 
 
 def test_only_the_main_thread_starts_children() -> None:

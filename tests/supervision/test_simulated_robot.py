@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from supervision import exit_codes
 from tests.supervision.running import RunningSupervisor
 
 
@@ -39,3 +40,12 @@ def test_restarted_robot_restarts_the_servicer(supervisor: RunningSupervisor) ->
     servicer = supervisor.wait_until("servicer", lambda child: child.restarts == 1 and child.state == "running")
     assert servicer.error_code is None
     assert supervisor.wait_until_working("front") == front
+
+
+def test_robot_that_refuses_is_the_end(tmp_path: Path) -> None:
+    """Without the robot nobody is served: the supervisor ends with the robot's 78, as with the servicer's."""
+    robot = {"ca": str(tmp_path / "refuse")}
+    with RunningSupervisor(tmp_path / "log", {"front": "work"}, simulate=True, robot=robot) as supervisor:
+        assert supervisor.popen.wait(10) == exit_codes.BAD_CONFIGURATION
+        assert "simulated_robot: bad_configuration: no such mode" in supervisor.log
+        assert supervisor.processes() == []

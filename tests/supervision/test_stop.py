@@ -5,7 +5,9 @@ import re
 import signal
 from pathlib import Path
 
+from servicer.process import _FAREWELL_S, _GRACE_S
 from shm import names
+from supervision.timing import Timing
 from tests.supervision.running import RunningSupervisor, wait_for
 
 
@@ -28,6 +30,34 @@ def test_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
         assert supervisor.stop(signal.SIGINT) < 5.0
         assert supervisor.popen.returncode == 0
         assert supervisor.processes() == []
+
+
+def test_everybody_ignores_sigterm(tmp_path: Path) -> None:
+    """The stop ends within 5 s even if the servicer, a camera and the robot are all killed in the end."""
+    who = {"service": {"authority": "x/ignore_sigterm"}, "robot": {"ca": str(tmp_path / "ignore_sigterm")}}
+    with RunningSupervisor(tmp_path / "log", {"front": "ignore_sigterm"}, simulate=True, **who) as supervisor:
+        for name in ("front", "servicer"):
+            supervisor.wait_until_working(name)
+        assert 4.4 < supervisor.stop() < 5.0
+        assert "do not end" not in supervisor.log
+        assert supervisor.processes() == []
+
+
+def test_servicer_has_time_to_say_goodbye() -> None:
+    """The servicer's grace is longer than its farewell to the robot and the end of its calls together."""
+    graces = Timing().stop_grace_s
+    assert graces["servicer"] > _FAREWELL_S + _GRACE_S
+    assert sum(graces.values()) < Timing().stop_s < 5.0
+
+
+def test_stop_starts_nobody(tmp_path: Path) -> None:
+    """While the servicer takes its time to end, a camera that was to be started again is not."""
+    who = {"service": {"authority": "x/ignore_sigterm"}}
+    with RunningSupervisor(tmp_path / "log", {"front": "absent"}, **who) as supervisor:
+        supervisor.wait_until_working("servicer")
+        supervisor.wait_until("front", lambda child: child.state == "waiting" and child.restarts >= 1)
+        supervisor.stop()
+        assert "looking for" not in supervisor.log.partition("stopping (SIGTERM)")[2]
 
 
 def test_second_signal_kills_at_once(tmp_path: Path) -> None:
