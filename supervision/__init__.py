@@ -3,12 +3,12 @@
 The loop, from the outside in:
 
     cli            arguments → settings → one call; what a person must know becomes one line and an exit code
-    flags, configuration, checks, discovery   TOML and flags → `settings`, all mistakes found before the first start
+    flags, configuration, checks, route, discovery   TOML and flags → `settings`, all mistakes found before the start
     loop           start what is due, read reports, kill what broke its promise, reap
     crew           who is run for the settings, in which order, with which configuration line
     child          one child's life: promise, end, next start      health   what it said about itself
     process        one process as the kernel sees it               reports, logs   its two pipes
-    display, status   the board for people and programs            output   lines that cannot block us
+    display, status   the board for people and programs            output, sparing   lines that cannot block us, and not too many
 
 What the children import is `lifeline` (their end of the pipes), `settings` and `exit_codes`.
 Standard library and pydantic only: no camera driver, no gRPC, no numpy, so that nothing native can take it down.

@@ -5,13 +5,13 @@ what went wrong is said by its last error report.
 """
 
 FINISHED = 0  # a child: its work is done (a video that is not looped); the supervisor: stopped as asked
-INTERNAL_ERROR = 1  # an unexpected exception; its traceback is in the log
+INTERNAL_ERROR = 1  # an unexpected exception; a child's traceback is in the log, the supervisor says a sentence
 NO_CAMERA_FOUND = 1  # the supervisor: nothing was configured and nothing was found
 USAGE = 2  # argparse's own
 CAMERA_FAILED = 69  # EX_UNAVAILABLE: the camera is absent, did not open, or stopped delivering
 SHM_FAILED = 71  # EX_OSERR: /dev/shm is full, or a name in it belongs to another user
 ORPHANED = 75  # EX_TEMPFAIL, a child: the supervisor is gone
-NO_ROUTE = 75  # … the supervisor: no route to the robot yet, as on a computer that has just booted
+NO_ROUTE = 75  # … the supervisor: no route to the robot from its own network, as on a computer that has just booted
 BAD_CONFIGURATION = 78  # EX_CONFIG: never restarted, because the same would happen again
 PORT_IN_USE = 98  # EADDRINUSE
 ALREADY_RUNNING = 100  # another supervisor holds this instance

@@ -39,15 +39,18 @@ def with_host_ip(settings: Settings, known: Settings | None = None) -> Settings:
 
 
 def check_same_network(robot_ip: str, host_ip: str) -> None:
-    """Refuse an address that a robot in a private network cannot know, such as a bridged container's own."""
+    """Refuse an address that a robot in a private network cannot know. Raises NoRouteError.
+
+    It is a bridged container's own, or that of another network while the robot's is not up yet.
+    """
     robot = ipaddress.ip_address(robot_ip.partition("%")[0])
     if robot.version != 4 or not any(robot in network for network in _PRIVATE_NETWORKS):  # noqa: PLR2004 - IPv4
         return
     network = ipaddress.ip_network(f"{robot}/{_PRIVATE_PREFIX}", strict=False)
     if ipaddress.ip_address(host_ip) not in network:
-        raise ConfigurationError(
+        raise NoRouteError(
             f"service.host_ip: the route to the robot {robot} starts at {host_ip}, which is outside its network "
-            f"{network} (a bridged container?); give the address at which the robot reaches us with --host-ip"
+            f"{network} (a bridged container, or a network that is not up yet?); give the address at which the robot reaches us with --host-ip"
         )
 
 

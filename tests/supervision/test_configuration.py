@@ -16,7 +16,7 @@ from supervision.configuration import ConfigurationError, complete, read_file, v
 from supervision.flags import parse_flags, settings_from_flags
 from supervision.instance import lock_path
 from supervision.process import PROJECT_FOLDER
-from supervision.route import check_same_network, with_host_ip
+from supervision.route import NoRouteError, check_same_network, with_host_ip
 from supervision.settings import ServiceSettings, Settings
 
 ONE_CAMERA = "simulate = true\n[cameras.front]\ndevice = 0\n"
@@ -267,7 +267,7 @@ def test_credentials_file_that_cannot_work(tmp_path: Path, content: bytes, words
 @pytest.mark.parametrize("robot", ["192.168.50.3", "192.168.80.3", "10.0.0.3", "172.16.1.3"])
 def test_address_outside_the_robots_network_is_asked_for(robot: str) -> None:
     """In a bridged container the route's address means nothing to the robot: --host-ip is demanded."""
-    with pytest.raises(ConfigurationError, match="--host-ip"):
+    with pytest.raises(NoRouteError, match="--host-ip"):
         check_same_network(robot, "172.17.0.2")
     check_same_network(robot, f"{robot}7")
 
