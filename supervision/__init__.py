@@ -8,7 +8,7 @@ The loop, from the outside in:
     crew           who is run for the settings, in which order, with which configuration line
     child          one child's life: promise, end, next start      health   what it said about itself
     process        one process as the kernel sees it               reports, logs   its two pipes
-    display, status   the board for people and programs            output, sparing   lines that cannot block us, and not too many
+    display, status   the board for people and programs            output, sparing   few lines that cannot block us
 
 What the children import is `lifeline` (their end of the pipes), `settings` and `exit_codes`.
 Standard library and pydantic only: no camera driver, no gRPC, no numpy, so that nothing native can take it down.

@@ -50,7 +50,8 @@ def check_same_network(robot_ip: str, host_ip: str) -> None:
     if ipaddress.ip_address(host_ip) not in network:
         raise NoRouteError(
             f"service.host_ip: the route to the robot {robot} starts at {host_ip}, which is outside its network "
-            f"{network} (a bridged container, or a network that is not up yet?); give the address at which the robot reaches us with --host-ip"
+            f"{network} (a bridged container, or a network that is not up yet?); give the address at which the robot "
+            "reaches us with --host-ip"
         )
 
 
