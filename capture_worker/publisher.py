@@ -47,6 +47,7 @@ class FramePublisher:
             self._ring is not None
             and self._shape == (frame.rows, frame.cols, frame.encoding)
             and frame.payload.nbytes <= self._ring.payload_capacity_bytes
+            and self._ring.is_in_place()
         )
 
     def publish(self, frame: CapturedFrame) -> int:

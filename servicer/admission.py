@@ -1,9 +1,12 @@
-"""What every call passes before its handler: only allowed peers, and only calls that have not waited too long.
+"""What every call passes before its handler: only allowed peers, few at a time, and none that has waited too long.
 
-A call waits for one of a few threads. That time counts: a call ends in time even if all of it was spent in the queue.
+Every call has a thread from the moment it arrives, because gRPC waits in it for the request: a few clients who open
+calls and send nothing must not take the threads of the others. How many calls are *worked on* is limited here. The time
+in the queue counts: a call ends in time even if all of it was spent there.
 """
 
 import contextvars
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +16,7 @@ import grpc
 from servicer.peers import AllowedPeers
 
 CALL_LIMIT_S = 2.0  # a call ends by then even if its client would wait longer
+_AT_ONCE = 8
 
 _until_s: contextvars.ContextVar[float] = contextvars.ContextVar("until_s")
 
@@ -27,6 +31,7 @@ class Admission(grpc.ServerInterceptor):
 
     def __init__(self, peers: AllowedPeers) -> None:
         self._peers = peers
+        self._places = threading.Semaphore(_AT_ONCE)
 
     def intercept_service(self, continuation: Callable[..., Any], handler_call_details: Any) -> Any:
         """Wrap the method's handler (all of ours are unary). gRPC calls this as the call arrives, before it queues."""
@@ -38,11 +43,14 @@ class Admission(grpc.ServerInterceptor):
         def admitted(request: Any, context: grpc.ServicerContext) -> Any:
             if not self._peers.admit(context.peer()):
                 context.abort(grpc.StatusCode.PERMISSION_DENIED, "this address may not see the images of this payload")
-            if time.monotonic() > ends_s:
+            if not self._places.acquire(timeout=max(0.0, ends_s - time.monotonic())):
                 context.abort(
                     grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls at once: ask again later, or for less"
                 )
-            _until_s.set(ends_s)
-            return handler.unary_unary(request, context)
+            try:
+                _until_s.set(ends_s)
+                return handler.unary_unary(request, context)
+            finally:
+                self._places.release()
 
         return grpc.unary_unary_rpc_method_handler(admitted, handler.request_deserializer, handler.response_serializer)

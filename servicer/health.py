@@ -62,8 +62,9 @@ class CameraHealth:
 
     def _trouble(self, record: ChildRecord | None, age_s: float | None) -> tuple[str, str] | None:
         """What is wrong with the camera: of which kind, and in a sentence."""
-        if record is None:
-            return None
+        silent = age_s is None or age_s > self._camera.max_age_s + _SILENCE_S
+        if record is None:  # there is no board: the supervisor writes a new one as soon as it can
+            return self._silence() if silent else None
         restarted = self._restarts is not None and record.restarts > self._restarts
         self._restarts = record.restarts
         if record.state in _ENDED_AS_PLANNED:
@@ -75,10 +76,11 @@ class CameraHealth:
             or (record.state in ("waiting", "starting") and (record.error_text or ended_badly))
         ):
             return record.error_code or "ended", explain(record)
-        if record.state == "running" and (age_s is None or age_s > self._camera.max_age_s + _SILENCE_S):
-            limit_s = self._camera.max_age_s
-            return "silent", f"{record.name} delivers no new frames; its last is older than {limit_s:.1f} s."
-        return None
+        return self._silence() if record.state == "running" and silent else None
+
+    def _silence(self) -> tuple[str, str]:
+        limit_s = self._camera.max_age_s
+        return "silent", f"{self._camera.name} delivers no new frames; its last is older than {limit_s:.1f} s."
 
 
 class Health:

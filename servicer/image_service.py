@@ -49,9 +49,11 @@ class ImageService:
         """Describe every configured camera, in the configured order."""
         response = image_pb2.ListImageSourcesResponse()
         _begin_header(response, request)
-        response.image_sources.extend(camera.source(camera.newest()) for camera in self._cameras.values())
+        try:
+            response.image_sources.extend(camera.source(camera.newest()) for camera in self._cameras.values())
+        finally:
+            self._count_end()
         _end_header(response)
-        self._count_end()
         return response
 
     def GetImage(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802  gRPC's name

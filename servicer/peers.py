@@ -45,6 +45,8 @@ class AllowedPeers:
         address = _address_of(peer)
         if address in self._addresses or _is_loopback(address):
             return True
+        if not peer:
+            return False  # the connection is gone already, and gRPC no longer knows whose it was
         with self._counting:
             self.refused += 1
             if address not in self._refused_s and len(self._refused_s) < _REMEMBERED_PEERS:

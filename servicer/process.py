@@ -35,6 +35,7 @@ _GRACE_S = 1.0
 def run(lifeline: Lifeline) -> int:
     """Serve until SIGTERM; the exit code says why it ended."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    logging.getLogger("grpc._common").setLevel(logging.CRITICAL)  # a traceback for each request that is no request
     cv2.setNumThreads(1)  # requests are parallel already
     try:
         configuration = ServicerConfiguration.model_validate(lifeline.configuration)

@@ -26,7 +26,7 @@ _REGISTER_EVERY_S = 10.0
 _TIME_SYNC_EVERY_S = 60.0
 _TOKEN_EVERY_S = 3600.0
 _FIRST_RETRY_S = 0.5
-_LONGEST_RETRY_S = 30.0
+_LONGEST_RETRY_S = 15.0  # registered again within 35 s of the robot's return, its own start-up included
 
 
 class RobotLink:
@@ -157,7 +157,7 @@ class RobotLink:
         self.state = state
         self._failures += 1
         delay_s = min(_LONGEST_RETRY_S, _FIRST_RETRY_S * 2 ** min(self._failures - 1, 16))
-        self._pause(delay_s * random.uniform(0.8, 1.2))  # noqa: S311  jitter, not secrecy
+        self._pause(delay_s * random.uniform(0.8, 1.0))  # noqa: S311  jitter, not secrecy
 
     def _pause(self, delay_s: float) -> None:
         until_s = time.monotonic() + delay_s

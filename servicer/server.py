@@ -11,7 +11,6 @@ from servicer.admission import Admission
 from servicer.image_service import ImageService
 from servicer.peers import AllowedPeers
 
-_WORKERS = 8
 _CONCURRENT_CALLS = 512
 
 _OPTIONS = [
@@ -36,7 +35,7 @@ class PortInUseError(Exception):
 def create(service: ImageService, peers: AllowedPeers) -> grpc.Server:
     """Make a server for the image service, not yet listening anywhere."""
     server = grpc.server(
-        ThreadPoolExecutor(_WORKERS, thread_name_prefix="request"),
+        ThreadPoolExecutor(_CONCURRENT_CALLS, thread_name_prefix="request"),
         interceptors=[Admission(peers)],
         options=_OPTIONS,
         maximum_concurrent_rpcs=_CONCURRENT_CALLS,

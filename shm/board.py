@@ -34,8 +34,13 @@ class BoardWriter:
         self._ring.__exit__(kind, error, trace)
 
     def publish(self, status: Status) -> None:
-        """Show a new status. Raises ValueError if it is larger than the board."""
+        """Show a new status, on a new board if somebody took the old one away.
+
+        Raises ValueError if it is larger than the board, and what entering raises.
+        """
         text = status.to_json()
+        if not self._ring.is_in_place():
+            self._ring.__enter__()
         self._ring.publish(
             text, captured_ns=time.monotonic_ns(), rows=1, cols=1, row_stride_bytes=0, encoding=Encoding.JSON
         )

@@ -117,12 +117,27 @@ def create_aside(name: str, header: bytes, total_bytes: int, fence: Fence) -> Ma
     return mapping
 
 
-def take_name(name: str) -> None:
-    """Give the segment that was built aside its name, in one step: a reader finds the old one or this one."""
+def take_name(name: str) -> int:
+    """Give the segment that was built aside its name, in one step: a reader finds the old one or this one.
+
+    Returns the segment's inode number, by which `is_in_place` knows it again.
+    """
+    aside = names.path_of(names.aside_name(name, os.getpid()))
+    inode = aside.stat().st_ino
     try:
-        os.rename(names.path_of(names.aside_name(name, os.getpid())), names.path_of(name))
+        os.rename(aside, names.path_of(name))
     except PermissionError as error:
         raise ForeignSegmentError(error.errno, _foreign_sentence(name)) from error
+    return inode
+
+
+def is_in_place(name: str, inode: int, total_bytes: int) -> bool:
+    """Whether a name still leads to this segment, and all of it is there."""
+    try:
+        facts = os.stat(names.path_of(name))
+    except FileNotFoundError:
+        return False
+    return facts.st_ino == inode and facts.st_size >= total_bytes
 
 
 def attach(name: str, fence: Fence) -> Attached | None:

@@ -42,7 +42,7 @@ class RingWriter:
         self._name = names.segment_name(instance, camera)
         self._layout = layout.RingLayout(slots, payload_capacity_bytes)
         self._descriptor = descriptor
-        self._named = False
+        self._inode: int | None = None  # once the ring has its name
         self._next_number: int | None = None
         self._memory: segment.Mapping
 
@@ -52,14 +52,14 @@ class RingWriter:
         header = layout.pack_header(self._layout, epoch, self._name[1:], self._descriptor)
         fence = fence_of_this_process(self._instance)
         self._memory = segment.create_aside(self._name, header, self._layout.total_bytes, fence)
-        self._named, self._next_number = False, None
+        self._inode = self._next_number = None
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave a ring that has its name as it is; remove one that never got a frame."""
-        if not self._named:
+        if self._inode is None:
             names.remove(names.aside_name(self._name, os.getpid()))
 
     @property
@@ -96,10 +96,17 @@ class RingWriter:
             raise ValueError(f"{len(data)} bytes are no {encoding.name} frame of {rows} x {cols} in this ring")
         protocol.write_frame(self._memory, self._layout, number, layout.pack_metadata(metadata), data)
         self._next_number = number + 1
-        if not self._named:
-            segment.take_name(self._name)
-            self._named = True
+        if self._inode is None:
+            self._inode = segment.take_name(self._name)
         return number
+
+    def is_in_place(self) -> bool:
+        """Whether new readers find this ring under its name, and all of it. True before it has a name.
+
+        Somebody else may have removed or cut it: a session manager that cleans up after a login (RemoveIPC), or a
+        person. The remedy is a new ring; writing on would reach nobody, or end in SIGBUS.
+        """
+        return self._inode is None or segment.is_in_place(self._name, self._inode, self._layout.total_bytes)
 
     def count_drop(self) -> None:
         """Count a frame that the camera delivered and that was not published."""

@@ -5,6 +5,7 @@ import os
 import signal
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 import cv2
@@ -13,7 +14,7 @@ import psutil
 import pytest
 
 from capture_worker import pattern
-from shm import Encoding, Frame
+from shm import Encoding, Frame, names
 from supervision import exit_codes
 from supervision.settings import CameraSettings
 from tests.capture_worker.harness import WorkerProcess, wait_for
@@ -252,3 +253,14 @@ def test_a_full_dev_shm_is_a_sentence() -> None:
         code, text = worker.error()
     assert code == "shm_full"
     assert "shm_size" in text
+
+
+@pytest.mark.parametrize("harm", [names.remove, lambda name: os.truncate(names.path_of(name), 4096)])
+def test_a_ring_that_somebody_harmed_is_made_anew(harm: Callable[[str], object]) -> None:
+    """Removed or cut under the worker's hands: new readers find a whole ring again, and the process lives."""
+    with WorkerProcess(synthetic()) as worker:
+        before = worker.take(1)[0]
+        harm(names.segment_name(worker.instance, worker.name))
+        fresh = worker.take(1)[0]
+        assert fresh.frame_number > before.frame_number
+        assert worker.process.poll() is None

@@ -90,13 +90,23 @@ def test_a_deadline_is_honoured_between_entries(served: Served, front: Ring, gat
     assert served.cameras["front"]._shared.made == 1  # the one that was being made
 
 
-def test_a_cancelled_call_ends_between_entries(served: Served, front: Ring, gate: threading.Event) -> None:
+def test_a_cancelled_call_ends_between_entries(
+    served: Served, front: Ring, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As with a deadline; the encoding that others may wait for is finished."""
+    answer_all, contexts = served.service._answer_all, []
+
+    def remembering(entries: Any, response: Any, context: grpc.ServicerContext) -> None:
+        contexts.append(context)
+        answer_all(entries, response, context)
+
+    monkeypatch.setattr(served.service, "_answer_all", remembering)
     front.show(smooth())
     request = image_pb2.GetImageRequest(image_requests=[entry(resize_ratio=0.5), entry()])
     call = served.stub.GetImage.future(request)
     wait_for(lambda: served.service.requests == 1)
     call.cancel()
+    wait_for(lambda: contexts and not contexts[0].is_active())
     gate.set()
     wait_for(lambda: served.service.ended == 1)
     assert served.cameras["front"]._shared.made == 1

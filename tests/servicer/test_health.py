@@ -8,10 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servicer import health as health_module
-from servicer.health import CAPTURE_FAULT, PEERS_FAULT, Health, is_ours
+from servicer.health import CAPTURE_FAULT, PEERS_FAULT, CameraHealth, Health, is_ours
 from servicer.peers import AllowedPeers
+from servicer.robot_clock import RobotClock
+from servicer.served_camera import ServedCamera
 from shm import ChildRecord, Status
 from shm.records import State
+from supervision.settings import CameraSettings
 
 FAULT = CAPTURE_FAULT.format("front")
 MAX_AGE_S = 0.5
@@ -120,6 +123,13 @@ def test_new_figures_are_not_a_new_fault(scene: Scene) -> None:
     first = scene.turn(state="killing", error_code="hung", error_text="silent for 1.1 s")
     assert scene.turn(state="killing", error_code="hung", error_text="silent for 1.3 s") == first
     assert scene.turn(state="waiting", error_code="absent", error_text="there is no device") == "there is no device"
+
+
+def test_without_a_record_silence_is_still_a_fault(instance: str) -> None:
+    """Whoever removed the board may have removed the ring as well."""
+    health = CameraHealth(ServedCamera(instance, "front", CameraSettings(driver="synthetic"), RobotClock(None)))
+    health.update(None, 0.0)
+    assert "delivers no new frames" in (health.fault or "")
 
 
 def test_a_crash_is_explained_by_how_the_process_ended(scene: Scene) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -112,3 +113,23 @@ def test_a_port_that_this_user_may_not_have(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(socket, "socket", Unprivileged)
     with pytest.raises(server.PortInUseError, match="above 1023"):
         server.listen(new_server(), "127.0.0.1", 80)
+
+
+def test_calls_that_send_nothing_do_not_take_the_others_threads(grpc_server: grpc.Server, port: int) -> None:
+    """GRPC waits for a request in a thread: sixteen clients who open a call and go silent stop nobody."""
+    server.listen(grpc_server, "127.0.0.1", port)
+    grpc_server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        never = threading.Event()
+
+        def silent() -> Iterator[bytes]:
+            never.wait(30)
+            yield b""
+
+        # As a stream, so that the call is opened without a message; the server takes it for its unary method.
+        open_call = channel.stream_unary("/bosdyn.api.ImageService/GetImage")
+        calls = [open_call.future(silent()) for _ in range(16)]
+        assert answers(f"127.0.0.1:{port}")
+        never.set()
+        for call in calls:
+            call.cancel()

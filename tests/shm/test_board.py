@@ -1,6 +1,8 @@
 """The status board: one whole snapshot or none, whoever restarts."""
 
+import os
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -103,3 +105,14 @@ def test_a_camera_called_board_is_another_name(instance: str) -> None:
     with RingWriter(instance, "board", payload_capacity_bytes=8, descriptor={}) as ring:
         ring.publish(b"12345678", captured_ns=1, rows=1, cols=8, row_stride_bytes=8, encoding=Encoding.MONO8)
     assert BoardReader(instance).latest() is None
+
+
+@pytest.mark.parametrize("harm", [names.remove, lambda name: os.truncate(names.path_of(name), 0)])
+def test_a_board_that_somebody_harmed_is_made_anew(instance: str, harm: Callable[[str], object]) -> None:
+    """Removed (as a session manager does after a login) or cut (which would be SIGBUS): the next status is there."""
+    with BoardWriter(instance) as board:
+        board.publish(status(instance))
+        harm(names.segment_name(instance, names.BOARD))
+        again = status(instance, text="again")
+        board.publish(again)
+        assert BoardReader(instance).latest() == again
