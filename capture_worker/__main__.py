@@ -7,9 +7,10 @@ import sys
 from dataclasses import asdict
 
 from capture_worker.devices import find_capture_devices
-from capture_worker.worker import CaptureWorker
 from supervision import exit_codes
 from supervision.lifeline import Lifeline
+
+_IMPORTS_S = 30.0
 
 
 def main() -> int:
@@ -34,6 +35,9 @@ def run_worker(report_fd: int) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     lifeline = Lifeline(report_fd)
     lifeline.attach()
+    lifeline.promise(_IMPORTS_S)
+    from capture_worker.worker import CaptureWorker  # noqa: PLC0415 - after the promise
+
     return CaptureWorker(lifeline).run()
 
 

@@ -42,10 +42,9 @@ class CaptureWorker:
         self._quiet_until_s = 0.0
 
     def run(self) -> int:
-        """Capture until SIGTERM, the end of the video or a failure; start over when the configuration changes."""
+        """Capture until SIGTERM, the end of the video, or a failure."""
         try:
-            while not self._lifeline.stopping:
-                self._serve(WorkerConfiguration.model_validate(self._lifeline.configuration))
+            self._serve(WorkerConfiguration.model_validate(self._lifeline.configuration))
         except EndOfVideoError:
             _log.info("the video is at its end")
             return exit_codes.FINISHED
@@ -70,7 +69,8 @@ class CaptureWorker:
             description = camera.describe()
             with FramePublisher(configuration.instance, configuration.name, settings.slots, description) as publisher:
                 self._last_success_s = time.monotonic()
-                while not self._lifeline.stopping and not self._lifeline.poll_configuration():
+                while not self._lifeline.stopping:
+                    self._lifeline.end_if_orphaned()
                     self._lifeline.promise(camera.capture_limit_s, **self._facts)
                     self._step(camera, publisher)
 

@@ -103,7 +103,7 @@ class Servicer:
             if time.monotonic() >= next_call_s and self._serves(own_service):
                 next_call_s = time.monotonic() + _SELF_CALL_EVERY_S
                 self._lifeline.promise(_PROMISE_S, **self._facts())
-            self._lifeline.poll_configuration()
+            self._lifeline.end_if_orphaned()
             time.sleep(_TURN_S)
 
     def _serves(self, own_service: Any) -> bool:

@@ -42,7 +42,7 @@ def _run(lifeline: Lifeline, configuration: SimulatedRobotConfiguration) -> None
         while not lifeline.stopping:
             faults = (fault_name for _service, fault_name in robot.faults)
             lifeline.promise(BEAT_WITHIN_S, faults=fitting(faults), services=fitting(robot.services))
-            lifeline.poll_configuration()  # nothing in it can change; its end says that the supervisor is gone
+            lifeline.end_if_orphaned()
             time.sleep(BEAT_INTERVAL_S)
 
 

@@ -54,42 +54,41 @@ ERROR_CODES: tuple[str, ...] = get_args(ErrorCode)
 class Lifeline:
     """The one connection of a child process to the supervisor that started it.
 
-    `configuration` is the newest one received (a decoded JSON object), `stopping` is True once SIGTERM arrived.
+    `configuration` is what the supervisor told it (a decoded JSON object), `stopping` is True once SIGTERM arrived.
+    Attach before anything slow is imported: until then the process can neither promise nor show where it hangs.
     """
 
     def __init__(self, report_fd: int) -> None:
         self.configuration: dict[str, Any] = {}
         self.stopping = False
         self._report_fd = report_fd
-        self._unread = b""
         self._last_beat_s = float("-inf")
         self._last_within_s = 0.0
 
     def attach(self) -> None:
-        """Take over the process's signals, wait for the first configuration line, and make sure the parent lives.
+        """Take over the process's signals, wait for the configuration line, and make sure that the parent lives.
 
         Ends the process with `exit_codes.ORPHANED` when the supervisor is already gone.
         """
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         faulthandler.enable()
         faulthandler.register(signal.SIGUSR1, all_threads=True)
         signal.signal(signal.SIGTERM, self._on_sigterm)
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the supervisor's business
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # EPIPE tells it, at a place where we can act
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        self._await_configuration()
+        self.configuration = json.loads(self._await_line())
         # The signal is missed if the supervisor died before prctl: then somebody else is the parent by now.
-        if os.getppid() != self.configuration["supervisor_pid"]:
+        if os.getppid() != self.configuration.get("supervisor_pid"):
             self._end_as_orphan()
         os.set_blocking(0, False)
         os.set_blocking(self._report_fd, False)
 
-    def poll_configuration(self) -> bool:
-        """Read later configuration lines; True when `configuration` is a new one."""
-        changed = False
-        while chunk := self._read_stdin():
-            self._unread += chunk
-            changed = self._take_lines() or changed
-        return changed
+    def end_if_orphaned(self) -> None:
+        """End the process if the supervisor's end of stdin is gone. What else comes through it has no meaning."""
+        with contextlib.suppress(BlockingIOError):
+            while os.read(0, 65536):
+                pass
+            self._end_as_orphan()
 
     def promise(self, within_s: float, **facts: Any) -> None:
         """Say that the next promise comes within `within_s` seconds, with `facts` for the status board.
@@ -128,27 +127,14 @@ class Lifeline:
         except BrokenPipeError:
             self._end_as_orphan()
 
-    def _await_configuration(self) -> None:
-        while not self._take_lines():
+    def _await_line(self) -> bytes:
+        line = b""
+        while not line.endswith(b"\n"):
             chunk = os.read(0, 65536)
             if not chunk:
                 self._end_as_orphan()
-            self._unread += chunk
-
-    def _read_stdin(self) -> bytes:
-        try:
-            chunk = os.read(0, 65536)
-        except BlockingIOError:
-            return b""
-        if not chunk:
-            self._end_as_orphan()
-        return chunk
-
-    def _take_lines(self) -> bool:
-        *lines, self._unread = self._unread.split(b"\n")
-        if lines:
-            self.configuration = json.loads(lines[-1])
-        return bool(lines)
+            line += chunk
+        return line
 
     def _on_sigterm(self, _signal: int, _frame: object) -> None:
         self.stopping = True

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from shm import Frame, RingReader, names
-from supervision.settings import CameraSettings, WorkerConfiguration
+from supervision.settings import CameraSettings
 
 PROJECT = Path(__file__).parents[2]
 DEADLINE_S = 20.0
@@ -37,14 +37,17 @@ def wait_for(condition: Callable[[], _T | None], deadline_s: float = DEADLINE_S)
 class WorkerProcess:
     """One real worker, inside `with`. Leaving kills it and removes its names.
 
-    `file_limit_bytes` makes larger segments fail, as in a small /dev/shm.
+    `file_limit_bytes` makes larger segments fail, as in a small /dev/shm; `changes` go into the configuration line.
     """
 
-    def __init__(self, settings: CameraSettings, name: str = "front", file_limit_bytes: int | None = None) -> None:
+    def __init__(
+        self, settings: CameraSettings, name: str = "front", file_limit_bytes: int | None = None, **changes: Any
+    ) -> None:
         self.name = name
         self.instance = f"t{uuid.uuid4().hex[:16]}"
         self.reports: list[dict[str, Any]] = []
         self._settings = settings
+        self._changes = changes
         self._file_limit_bytes = file_limit_bytes
         self._unread = b""
 
@@ -67,7 +70,7 @@ class WorkerProcess:
         self.reader = RingReader(self.instance, self.name)
         if self._file_limit_bytes is not None:
             resource.prlimit(self.process.pid, resource.RLIMIT_FSIZE, (self._file_limit_bytes,) * 2)
-        self.configure(self._settings)
+        self._send_configuration()
         return self
 
     def __exit__(
@@ -83,17 +86,17 @@ class WorkerProcess:
         for name in names.names_of(self.instance):
             names.remove(name)
 
-    def configure(self, settings: CameraSettings) -> None:
-        """Send a configuration line."""
-        configuration = WorkerConfiguration(
-            supervisor_pid=os.getpid(), instance=self.instance, name=self.name, camera=settings
-        )
-        self.send_line(configuration.model_dump_json())
-
-    def send_line(self, line: str) -> None:
-        """Send any line."""
+    def _send_configuration(self) -> None:
+        """Write the line that the supervisor would write."""
+        configuration = {
+            "supervisor_pid": os.getpid(),
+            "instance": self.instance,
+            "name": self.name,
+            "camera": self._settings.model_dump(mode="json"),
+            **self._changes,
+        }
         assert self.process.stdin is not None
-        self.process.stdin.write(line.encode() + b"\n")
+        self.process.stdin.write(json.dumps(configuration).encode() + b"\n")
         self.process.stdin.flush()
 
     def read_reports(self) -> list[dict[str, Any]]:

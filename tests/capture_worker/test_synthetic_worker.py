@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from capture_worker import pattern
-from shm import Encoding, Frame, names
+from shm import Encoding, Frame, RingReader, names
 from supervision import exit_codes
 from supervision.settings import CameraSettings
 from tests.capture_worker.harness import WorkerProcess, wait_for
@@ -86,7 +86,8 @@ def test_the_opening_is_promised_first_and_ready_follows_the_first_frame() -> No
     with WorkerProcess(synthetic(open_timeout_s=7.0)) as worker:
         beat = worker.wait_report("beat", rows=480)
         ready = worker.wait_report("ready")
-    assert worker.reports[0] == {"report": "beat", "within_ms": 7000}
+    assert worker.reports[0] == {"report": "beat", "within_ms": 30_000}  # before anything slow is imported
+    assert worker.reports[1] == {"report": "beat", "within_ms": 7000}
     assert ready.items() >= {"frames": 1, "cols": 640, "encoding": "bgr8", "drops": 0, "errors": 0}.items()
     assert beat["within_ms"] == 1500
     assert beat["frame_number"] >= ready["frame_number"]
@@ -133,15 +134,6 @@ def test_after_a_stop_frames_are_skipped_and_not_late() -> None:
     assert later.age_s() < 10
     assert beat["drops"] < 600
     assert number_in(later) > number_in(before)
-
-
-def test_a_new_configuration_is_taken_up() -> None:
-    """A later line on stdin changes the camera without a new process."""
-    with WorkerProcess(synthetic()) as worker:
-        worker.take(2)
-        worker.configure(synthetic(encoding="mono8", width=160, height=120))
-        wait_for(lambda: (frame := worker.reader.latest()) is not None and frame.rows == 120)
-        assert worker.process.poll() is None
 
 
 def test_a_change_of_size_is_a_new_ring() -> None:
@@ -225,16 +217,13 @@ def test_a_slow_camera_stays_true() -> None:
     assert statistics.median(gaps_s) > 0.09
 
 
-@pytest.mark.parametrize("line", ['{"supervisor_pid": PID, "instance": "t", "name": "Bad Name", "camera": {}}', "{}"])
-def test_a_bad_configuration_is_refused_with_a_sentence(line: str) -> None:
+def test_a_bad_configuration_is_refused_with_a_sentence() -> None:
     """What cannot be understood is not tried again."""
-    with WorkerProcess(synthetic()) as worker:
-        worker.take(1)
-        worker.send_line(line.replace("PID", str(os.getpid())))
+    with WorkerProcess(synthetic(), name="front", instance="Bad Name") as worker:
         assert worker.wait_end()[0] == exit_codes.BAD_CONFIGURATION
         code, text = worker.error()
     assert code == "bad_configuration"
-    assert "name: " in text
+    assert "instance: " in text
 
 
 def test_without_a_supervisor_it_ends() -> None:
@@ -261,6 +250,6 @@ def test_a_ring_that_somebody_harmed_is_made_anew(harm: Callable[[str], object])
     with WorkerProcess(synthetic()) as worker:
         before = worker.take(1)[0]
         harm(names.segment_name(worker.instance, worker.name))
-        fresh = worker.take(1)[0]
-        assert fresh.frame_number > before.frame_number
+        newcomer = RingReader(worker.instance, worker.name)
+        wait_for(lambda: (frame := newcomer.latest()) is not None and frame.frame_number > before.frame_number + 3)
         assert worker.process.poll() is None

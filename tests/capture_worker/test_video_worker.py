@@ -176,5 +176,5 @@ def test_a_stream_is_a_camera_until_it_freezes(stream: StreamServer) -> None:
         assert time.monotonic() - frozen_s < 10
         assert worker.error()[0] == "read_failed"
         assert "secret" not in log + worker.error()[1]
-        longest_ms = max(report.get("within_ms", 0) for report in worker.read_reports()[3:])
+        longest_ms = max(report.get("within_ms", 0) for report in worker.read_reports()[4:])
     assert longest_ms == 3000

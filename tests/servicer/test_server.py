@@ -127,7 +127,9 @@ def test_calls_that_send_nothing_do_not_take_the_others_threads(grpc_server: grp
             yield b""
 
         # As a stream, so that the call is opened without a message; the server takes it for its unary method.
-        open_call = channel.stream_unary("/bosdyn.api.ImageService/GetImage")
+        open_call: grpc.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(
+            "/bosdyn.api.ImageService/GetImage"
+        )
         calls = [open_call.future(silent()) for _ in range(16)]
         assert answers(f"127.0.0.1:{port}")
         never.set()

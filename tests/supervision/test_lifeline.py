@@ -20,7 +20,7 @@ lifeline = Lifeline(int(sys.argv[1]))
 lifeline.attach()
 lifeline.ready(said=lifeline.configuration["said"])
 while not lifeline.stopping:
-    lifeline.poll_configuration()
+    lifeline.end_if_orphaned()
     lifeline.promise(1.0, said=lifeline.configuration["said"])
     time.sleep(0.01)
 """
@@ -106,15 +106,15 @@ def test_too_long_report_is_a_mistake_of_the_caller(pipe: tuple[int, int]) -> No
         Lifeline(pipe[1]).ready(text="x" * 5000)
 
 
-def test_configuration_goes_down_and_changes(pipe: tuple[int, int]) -> None:
-    """The first line is waited for; a later one, even in two pieces, replaces it."""
+def test_configuration_goes_down(pipe: tuple[int, int]) -> None:
+    """Its line is waited for, also when it comes in pieces; what follows means nothing."""
     with attached(pipe[1]) as process:
         assert process.stdin is not None
-        tell(process, said="one")
-        assert _waits_for(pipe[0], b'"said":"one"')
-        process.stdin.write(b'{"supervisor_pid":1,"sa')
-        process.stdin.write(b'id":"two"}\n')
-        assert _waits_for(pipe[0], b'"said":"two"')
+        process.stdin.write(f'{{"supervisor_pid":{os.getpid()},"sa'.encode())
+        process.stdin.write(b'id":"one"}\n')
+        assert _waits_for(pipe[0], b'"report":"ready","said":"one"')
+        tell(process, said="two")
+        assert _waits_for(pipe[0], b'"within_ms":1000,"said":"one"')
         process.terminate()
         assert process.wait(5) == exit_codes.FINISHED
 
