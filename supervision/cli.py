@@ -74,6 +74,6 @@ def log_to_stderr(*, verbose: bool) -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
     children = OutputHandler(Output(_STDERR))
-    children.setFormatter(logging.Formatter("%(message)s"))  # a child's own lines carry their own times
+    children.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logging.getLogger("child").addHandler(children)
     logging.getLogger("child").propagate = False

@@ -43,9 +43,9 @@ def summary(child: ChildRecord, now_ns: int) -> str:
         age = "no frame" if child.captured_ns is None else f"{shown_age(now_ns - child.captured_ns):>6}"
         words = f"{child.name} {child.rate_hz:4.1f} Hz {age} {child.state}"
     elif child.kind == "servicer":
-        words = f"service {child.state}, robot {child.facts.get('robot', 'unknown')}"
+        words = f"service {child.state}, {child.facts.get('robot', 'not registered')}"
     else:
-        words = f"robot {child.state}"
+        words = f"simulated robot {child.state}"
     return f"{words} ({child.error_code})" if child.error_code else words
 
 

@@ -48,12 +48,16 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     _add_robot_flags(parser)
     _add_service_flags(parser)
     _add_camera_flags(parser)
     _add_run_flags(parser)
-    return parser.parse_args(arguments)
+    flags = parser.parse_args(arguments)
+    if flags.hostname == "status":
+        parser.error("`status` comes first: supervisor.py status [--instance NAME] [--json]")
+    return flags
 
 
 def settings_from_flags(
@@ -133,7 +137,9 @@ def _add_camera_flags(parser: argparse.ArgumentParser) -> None:
     cameras.add_argument("--res-width", type=int, metavar="W", help="columns to ask the driver for")
     cameras.add_argument("--res-height", type=int, metavar="H", help="rows to ask the driver for")
     cameras.add_argument("--fps", type=_positive, metavar="F", help="frames per second to ask the driver for")
-    cameras.add_argument("--loop", action="store_true", help="start video files again when they end")
+    cameras.add_argument(
+        "--loop", action="store_true", help="start video files again when they end; --simulate does so by itself"
+    )
 
 
 def _add_run_flags(parser: argparse.ArgumentParser) -> None:
@@ -205,7 +211,7 @@ def _put_camera_flags_over(cameras: Any, flags: argparse.Namespace) -> None:
         if not isinstance(camera, dict) or camera.get("driver") == "synthetic":
             continue
         is_file = isinstance(camera.get("device"), str) and _is_video_file(Path(camera["device"]))
-        loop = {"loop": True} if flags.loop or (flags.simulate and is_file) else {}
+        loop = {"loop": True} if flags.loop or (flags.simulate and is_file and "loop" not in camera) else {}
         cameras[name] = {**camera, **asked, **loop}
 
 

@@ -1,5 +1,6 @@
 """One supervisor per instance: the lock that says so, and the names that only its holder may remove."""
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -24,7 +25,8 @@ class AlreadyRunningError(Exception):
 class InstanceLock:
     """The right to run an instance, held inside `with`.
 
-    The lock file stays for ever: one that is removed while somebody opens it would be two locks.
+    The lock file goes with the lock, so that another user can have the instance next. Whoever opened it just before
+    finds that it is no longer the file of that name, and opens the new one.
     Raises AlreadyRunningError, ForeignSegmentError when the lock file is another user's, or OSError.
     """
 
@@ -35,15 +37,8 @@ class InstanceLock:
     def __enter__(self) -> "InstanceLock":
         """Take the lock and write our pid into it."""
         path = lock_path(self._instance)
-        try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        except PermissionError as error:
-            text = f"{path} belongs to another user: choose another name with --instance"
-            raise ForeignSegmentError(error.errno, text) from error
-        if not _try_lock(self._fd, fcntl.LOCK_EX, _LOOK_AGAIN_S):
-            pid = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip()
+        while not self._is_locked(path):
             os.close(self._fd)
-            raise AlreadyRunningError(f"instance {self._instance} is run by the supervisor with pid {pid or 'unknown'}")
         os.truncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
         return self
@@ -52,7 +47,25 @@ class InstanceLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Give the lock back."""
+        with contextlib.suppress(OSError):
+            lock_path(self._instance).unlink()
         os.close(self._fd)
+
+    def _is_locked(self, path: Path) -> bool:
+        """Open and lock the file; False if it was removed by its last holder meanwhile."""
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except PermissionError as error:
+            text = f"{path} belongs to another user, who runs this instance or was killed: choose another --instance"
+            raise ForeignSegmentError(error.errno, text) from error
+        if not _try_lock(self._fd, fcntl.LOCK_EX, _LOOK_AGAIN_S):
+            pid = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip()
+            os.close(self._fd)
+            raise AlreadyRunningError(f"instance {self._instance} is run by the supervisor with pid {pid or 'unknown'}")
+        try:
+            return path.stat().st_ino == os.fstat(self._fd).st_ino
+        except FileNotFoundError:
+            return False
 
     def remove_all_names(self) -> int:
         """Remove every segment of this instance, and say how many there were."""
@@ -73,7 +86,7 @@ def is_held(instance: str) -> bool:
 
 
 def lock_path(instance: str) -> Path:
-    """Return the lock file of an instance; never removed."""
+    """Return the lock file of an instance."""
     return names.SHM_DIR / f"{instance}.lock"
 
 

@@ -235,8 +235,8 @@ class Supervisor:
     def _write_board(self, board: BoardWriter, status: Status) -> None:
         try:
             board.publish(status)
-        except ValueError:  # larger than the board: only facts have no bound of their own
-            children = tuple(dataclasses.replace(child, facts={}) for child in status.children)
+        except ValueError:  # larger than the board: facts and texts are what many children can have much of
+            children = tuple(dataclasses.replace(child, facts={}, error_text=None) for child in status.children)
             board.publish(dataclasses.replace(status, children=children))
 
     def _tell_service_manager(self, crew: Crew, status: Status) -> None:

@@ -50,7 +50,7 @@ class Error(_Report):
 
     report: Literal["error"]
     code: ErrorCode
-    text: str
+    text: Annotated[str, Field(max_length=1000)]
 
 
 Report = Ready | Beat | Error
@@ -75,10 +75,13 @@ class ReportStream:
 
     def _parse(self, line: bytes) -> Report | None:
         try:
-            return _PARSER.validate_json(line)
+            # What many children say together must fit onto the board: no report may be longer than the pipe promises.
+            if len(line) < REPORT_LINE_BYTES:
+                return _PARSER.validate_json(line)
         except ValidationError:
-            self._reject(line)
-            return None
+            pass
+        self._reject(line)
+        return None
 
     def _reject(self, line: bytes) -> None:
         if not self._rejected:

@@ -117,7 +117,7 @@ class ServiceSettings(_Settings):
     authority: str = "robot-web-cam"
     port: Port = DEFAULT_PORT
     host_ip: str | None = None
-    allowed_peers: tuple[str, ...] = ()
+    allowed_peers: tuple[Annotated[str, Field(pattern=r"^[0-9A-Za-z.:_-]{1,253}$")], ...] = ()
 
 
 class Settings(_Settings):

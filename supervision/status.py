@@ -49,7 +49,7 @@ def status_command(arguments: Sequence[str]) -> int:
 
 
 def _write(text: str) -> None:
-    with contextlib.suppress(BrokenPipeError), open(1, "w", encoding="utf-8", closefd=False) as stdout:
+    with contextlib.suppress(OSError), open(1, "w", encoding="utf-8", closefd=False) as stdout:
         stdout.write(text + "\n")
 
 

@@ -204,3 +204,11 @@ def test_help_names_every_way_to_run() -> None:
     )
     for words in ("--simulate", "--config", "status", "--payload-credentials-file", "exit codes"):
         assert words in shown.stdout
+
+
+def test_status_in_the_wrong_place(capsys: pytest.CaptureFixture[str]) -> None:
+    """No robot is called that: the right order is said."""
+    with pytest.raises(SystemExit) as ended:
+        parse_flags(["--instance", "x", "status"])
+    assert ended.value.code == 2
+    assert "supervisor.py status" in capsys.readouterr().err

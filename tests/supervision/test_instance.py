@@ -1,5 +1,6 @@
 """One supervisor per instance, which removes its own names and nobody else's."""
 
+import contextlib
 import fcntl
 import os
 import threading
@@ -52,18 +53,36 @@ def test_lock_is_seen_and_given_back() -> None:
             pass
         assert is_held(instance)
     assert not is_held(instance)
-    lock_path(instance).unlink()
+    assert not lock_path(instance).exists()
 
 
 def test_status_does_not_keep_a_supervisor_from_starting() -> None:
     """Who only looks whether the lock is free holds it for a moment; a supervisor that starts then waits for it."""
     instance = new_instance()
-    with InstanceLock(instance):
-        pass
-    fd = os.open(lock_path(instance), os.O_RDONLY)
+    fd = os.open(lock_path(instance), os.O_RDONLY | os.O_CREAT, 0o600)  # as a killed supervisor leaves it
     fcntl.flock(fd, fcntl.LOCK_SH)
     looker = threading.Timer(0.1, os.close, [fd])
     looker.start()
     with InstanceLock(instance):
         looker.join()
-    lock_path(instance).unlink()
+
+
+def test_lock_that_is_removed_while_somebody_opens_it() -> None:
+    """However holders and newcomers meet, there is one holder: the file that is locked is the file of that name."""
+    instance, holders, most = new_instance(), [], []
+
+    def hold_again_and_again() -> None:
+        for _ in range(50):
+            with contextlib.suppress(AlreadyRunningError), InstanceLock(instance):
+                holders.append(1)
+                most.append(len(holders))
+                holders.pop()
+
+    threads = [threading.Thread(target=hold_again_and_again) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(most) > 10
+    assert max(most) == 1
+    assert not lock_path(instance).exists()

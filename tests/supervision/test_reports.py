@@ -68,3 +68,12 @@ def test_cuts_do_not_matter(sizes: list[int]) -> None:
         chunk, sent = sent[:size], sent[size:]
         got += stream.feed(chunk)
     assert [report.report for report in got] == ["ready", "error"] * 5
+
+
+def test_more_than_a_report_may_hold_is_no_report() -> None:
+    """Neither a line that is longer than the pipe promises, nor an endless sentence in a shorter one."""
+    stream = ReportStream("front")
+    for characters in (1001, 5000, 30_000):
+        line = json.dumps({"report": "error", "code": "absent", "text": "x" * characters}).encode() + b"\n"
+        assert stream.feed(line) == []
+    assert len(stream.feed(b'{"report": "error", "code": "absent", "text": "short"}\n')) == 1

@@ -90,7 +90,7 @@ def test_line_a_second() -> None:
     """A camera is its rate, its age and its state; an error is named."""
     assert summary(FRONT, 10 * SECOND_NS) == "front 30.0 Hz  12 ms running"
     assert summary(REAR, 10 * SECOND_NS) == "rear  0.0 Hz no frame waiting (absent)"
-    assert summary(SERVICER, 10 * SECOND_NS) == "service running, robot registered"
+    assert summary(SERVICER, 10 * SECOND_NS) == "service running, registered"
 
 
 def test_display_says_once_what_is_served(tmp_path: Path) -> None:
