@@ -133,7 +133,8 @@ def _read_metadata(attached: segment.Attached, number: int) -> layout.Metadata |
         return Loss.CORRUPT
     if not describes_a_frame(metadata, ring.payload_capacity_bytes):
         return Loss.CORRUPT
-    if (metadata.encoding == Encoding.JSON) != attached.is_board:  # a camera's readers know pictures only
+    is_board = attached.header.segment_name.endswith(names.BOARD)
+    if is_board != (metadata.encoding == Encoding.JSON):  # a camera's readers know pictures only
         return Loss.CORRUPT
     # `now` is taken after the frame was read: a frame that was published meanwhile is not from the future.
     return Loss.CORRUPT if metadata.captured_ns > time.monotonic_ns() + _MAX_FUTURE_NS else metadata

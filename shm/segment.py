@@ -79,11 +79,6 @@ class Attached:
         # Other threads may be inside fstat: the descriptor goes with the last reference, and at exit by the kernel.
         weakref.finalize(self, os.close, fd).atexit = False
 
-    @property
-    def is_board(self) -> bool:
-        """Whether this is a status board and not a camera's ring."""
-        return self.header.segment_name.endswith(names.BOARD)
-
     def is_current(self) -> bool:
         """Whether it is whole and still has its name: if not, it was replaced or removed."""
         facts = os.fstat(self._fd)
