@@ -1,13 +1,6 @@
 """What OpenCV can only be told through its environment, before it is loaded."""
 
-import math
-
 from supervision.settings import CameraSettings
-
-
-def read_limit_s(settings: CameraSettings) -> int:
-    """Return after how many seconds a read without a frame has failed (whole ones: OpenCV's V4L2 knows no others)."""
-    return max(2, math.ceil(settings.capture_timeout_s))
 
 
 def opencv_environment(settings: CameraSettings) -> dict[str, str]:
@@ -18,7 +11,7 @@ def opencv_environment(settings: CameraSettings) -> dict[str, str]:
     variables = {
         "OPENCV_LOG_LEVEL": "FATAL",
         "OPENCV_FFMPEG_LOGLEVEL": "8",  # AV_LOG_FATAL
-        "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": str(read_limit_s(settings)),
+        "OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT": str(settings.read_limit_s),
     }
     if "://" in str(settings.device):
         # This replaces OpenCV's own default, which is the first of these. A file would lose frames by it.

@@ -24,7 +24,6 @@ from capture_worker.camera import (
     raw_frame,
 )
 from capture_worker.drain import Drain
-from capture_worker.environment import read_limit_s
 from capture_worker.source import require_present, source_of, why_not_open
 from supervision.settings import CameraSettings
 
@@ -49,7 +48,7 @@ class OpenCVCamera:
     def __init__(self, settings: CameraSettings) -> None:
         if settings.device is None:
             raise ValueError("an OpenCV camera needs a device")
-        self._limit_s = read_limit_s(settings)
+        self._limit_s = settings.read_limit_s
         self.capture_limit_s = self._limit_s + _MARGIN_S
         self._settings = settings
         self._source = source_of(settings.device)
@@ -146,7 +145,7 @@ class OpenCVCamera:
         if wanted_codec is not None and codec != wanted_codec:
             self._warn_of_refusal(f"codec {wanted_codec}", codec)
         self._is_depth = codec == _DEPTH
-        self._passthrough = wanted_codec is not None and codec in _COMPRESSED
+        self._passthrough = wanted_codec in _COMPRESSED and codec in _COMPRESSED
         if self._passthrough or codec in _UNCONVERTED:
             self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
 

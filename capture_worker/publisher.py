@@ -42,7 +42,7 @@ class FramePublisher:
         self._holding.close()
 
     def fits(self, frame: CapturedFrame) -> bool:
-        """Whether the current ring can take this frame. If not, publishing it builds a new one, which takes a while."""
+        """Whether the current ring can take this frame, and is still where readers look for it."""
         return (
             self._ring is not None
             and self._shape == (frame.rows, frame.cols, frame.encoding)
@@ -50,12 +50,30 @@ class FramePublisher:
             and self._ring.is_in_place()
         )
 
+    def build_ring(self, frame: CapturedFrame) -> None:
+        """Build a ring for frames like this one; the old one keeps its name until the new one has a frame.
+
+        Takes a while. Raises ShmFullError or ForeignSegmentError.
+        """
+        with ExitStack() as building:
+            ring = building.enter_context(
+                RingWriter(
+                    self._instance,
+                    self._camera,
+                    slots=self._slots,
+                    payload_capacity_bytes=_capacity_bytes(frame),
+                    descriptor=_descriptor(frame, self._description),
+                )
+            )
+            self._holding.close()
+            self._holding = building.pop_all()
+        self._ring, self._shape = ring, (frame.rows, frame.cols, frame.encoding)
+
     def publish(self, frame: CapturedFrame) -> int:
-        """Publish a frame and return its number. Raises ShmFullError or ForeignSegmentError for a new ring."""
-        if self._ring is not None and self.fits(frame):
-            number = _publish_into(self._ring, frame)
-        else:
-            number = self._replace_ring(frame)
+        """Publish a frame that fits and return its number. Raises ForeignSegmentError for a new ring's name."""
+        if self._ring is None:
+            raise ValueError("no ring was built for this frame")
+        number = _publish_into(self._ring, frame)
         self.frames += 1
         if self.frames > 1:  # what was lost while starting belongs to nobody
             self._count_drops(frame.lost)
@@ -72,24 +90,6 @@ class FramePublisher:
         for _ in range(min(lost, _MAX_COUNTED_LOSSES)):
             if self._ring is not None:
                 self._ring.count_drop()
-
-    def _replace_ring(self, frame: CapturedFrame) -> int:
-        """Build a ring for frames like this one. The old one keeps its name until the new one has the frame."""
-        with ExitStack() as building:
-            ring = building.enter_context(
-                RingWriter(
-                    self._instance,
-                    self._camera,
-                    slots=self._slots,
-                    payload_capacity_bytes=_capacity_bytes(frame),
-                    descriptor=_descriptor(frame, self._description),
-                )
-            )
-            number = _publish_into(ring, frame)
-            self._holding.close()
-            self._holding = building.pop_all()
-        self._ring, self._shape = ring, (frame.rows, frame.cols, frame.encoding)
-        return number
 
 
 def _publish_into(ring: RingWriter, frame: CapturedFrame) -> int:

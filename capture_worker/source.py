@@ -13,6 +13,7 @@ from typing import Literal
 
 from capture_worker.camera import CameraAbsentError, OpenFailedError
 from capture_worker.devices import find_capture_devices
+from supervision.settings import without_credentials
 
 Kind = Literal["device", "file", "stream"]
 
@@ -32,8 +33,7 @@ def source_of(device: int | str) -> Source:
     """Tell what a setting names: 0 and "0" are /dev/video0, a URL is a stream, anything else a path."""
     text = f"/dev/video{device}" if str(device).isdecimal() else str(device)
     if "://" in text:
-        url = urllib.parse.urlsplit(text)
-        return Source("stream", text, f"{url.scheme}://{url.hostname or ''}{url.path}")
+        return Source("stream", text, without_credentials(text))
     return Source("device" if text.startswith("/dev/") else "file", text, text)
 
 
@@ -67,11 +67,11 @@ def why_not_open(source: Source) -> CameraAbsentError | OpenFailedError:
 
 
 def _require_host(source: Source, timeout_s: float) -> None:
-    url = urllib.parse.urlsplit(source.address)
     try:
+        url = urllib.parse.urlsplit(source.address)
         port = url.port or _DEFAULT_PORTS.get(url.scheme)
-    except ValueError as error:
-        raise OpenFailedError(f"{source.shown}: {error}") from error
+    except ValueError as error:  # its message may hold a part of the password
+        raise OpenFailedError(f"{source.shown}: this URL has no usable port") from error
     if port is None or url.hostname is None:
         return  # a kind of stream that we know nothing about: OpenCV may
     try:

@@ -63,6 +63,8 @@ class CaptureWorker:
         return exit_codes.TERMINATED
 
     def _serve(self, configuration: WorkerConfiguration) -> None:
+        if self._lifeline.stopping:
+            return  # asked to end while this was still being loaded: a device takes its time to open and close
         settings = configuration.camera
         self._lifeline.promise(settings.open_timeout_s)
         with _make_camera(configuration.name, settings) as camera:
@@ -89,8 +91,9 @@ class CaptureWorker:
 
     def _publish(self, frame: CapturedFrame, publisher: FramePublisher) -> None:
         if not publisher.fits(frame):
-            _log.info("frames are %d x %d %s", frame.cols, frame.rows, frame.encoding.name.lower())
+            _log.info("a new ring for frames of %d x %d %s", frame.cols, frame.rows, frame.encoding.name.lower())
             self._lifeline.promise(_RING_TIMEOUT_S, **self._facts)
+            publisher.build_ring(frame)
         number = publisher.publish(frame)
         self._facts = {
             "frames": publisher.frames,

@@ -48,6 +48,8 @@ class Admission(grpc.ServerInterceptor):
                     grpc.StatusCode.RESOURCE_EXHAUSTED, "too many calls at once: ask again later, or for less"
                 )
             try:
+                if not context.is_active():
+                    context.abort(grpc.StatusCode.CANCELLED, "nobody waits for the answer any more")
                 _until_s.set(ends_s)
                 return handler.unary_unary(request, context)
             finally:

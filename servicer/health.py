@@ -4,6 +4,7 @@ One fault per camera, with a constant name. An unplanned end of a worker raises 
 freshness limit and a second more; two seconds of health clear it. What clients ask for is not seen in here.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 
@@ -18,6 +19,7 @@ PEERS_FAULT = "Image Clients Refused"
 _SILENCE_S = 1.0
 _PROOF_OF_HEALTH_S = 2.0
 
+_DIGITS = re.compile(r"[0-9]+")
 _BROKEN = ("killing", "unkillable", "refused")
 _ENDED_AS_PLANNED = ("finished", "stopping")
 _PLANNED_EXITS = (None, f"exit code {exit_codes.TERMINATED}")  # never started yet; asked to, for new settings
@@ -75,7 +77,7 @@ class CameraHealth:
             or (restarted and ended_badly)
             or (record.state in ("waiting", "starting") and (record.error_text or ended_badly))
         ):
-            return record.error_code or "ended", explain(record)
+            return f"{record.error_code}: {_DIGITS.sub('', explain(record))}", explain(record)
         return self._silence() if record.state == "running" and silent else None
 
     def _silence(self) -> tuple[str, str]:

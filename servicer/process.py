@@ -28,6 +28,11 @@ _TURN_S = 0.25
 _SELF_CALL_EVERY_S = 1.0
 _SELF_CALL_TIMEOUT_S = 2.0
 _PROMISE_S = 5.0
+_NO_ANSWER = (
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,  # no place was free for as long as a call may wait
+)
 _FAREWELL_S = 1.5
 _GRACE_S = 1.0
 
@@ -109,15 +114,14 @@ class Servicer:
     def _serves(self, own_service: Any) -> bool:
         """Whether a real call through gRPC is answered: that this loop turns proves nothing about the server's threads.
 
-        It may wait behind the calls of clients. A queue that moves is no reason to be killed, and neither is any other
-        answer, be it an error: what answers is not hung.
+        It may wait behind the calls of clients, or be refused with them: a queue that moves is no reason to be killed.
+        Neither is an answer that is an error: what answers is not hung.
         """
         ended = self._service.ended
         try:
             own_service.ListImageSources(image_pb2.ListImageSourcesRequest(), timeout=_SELF_CALL_TIMEOUT_S)
         except grpc.RpcError as error:
-            silent = error.code() in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE)
-            return not silent or self._service.ended > ended
+            return error.code() not in _NO_ANSWER or self._service.ended > ended
         return True
 
     def _facts(self) -> dict[str, Any]:

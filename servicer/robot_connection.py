@@ -81,7 +81,7 @@ class RobotConnection:
 
         Raises OSError or ValueError for a credentials file that cannot be used.
         """
-        guid, secret = credentials(self._settings)
+        guid, secret = self._settings.credentials()
         payload = self._client(PayloadRegistrationClient)
         # Not update_user_token: it starts a thread that renews the old token only, for ever, even after an outage.
         self._robot.user_token = payload.get_payload_auth_token(guid, secret, timeout=_DEADLINE_S)
@@ -172,13 +172,3 @@ def explain(error: Exception) -> str:
     text = " ".join(str(error).split())
     text = re.sub(r"\bdebug_error_string = .*", "", text)  # holds a time stamp
     return f"{type(error).__name__}: {text or 'no details'}"[:200]
-
-
-def credentials(settings: RobotSettings) -> tuple[str, str]:
-    """The payload's guid and secret. Raises OSError or ValueError if the file does not hold them."""
-    if settings.payload_credentials_file is None:
-        return settings.guid or "", settings.secret.get_secret_value() if settings.secret else ""
-    lines = [line.strip() for line in settings.payload_credentials_file.read_text().splitlines()[:2]]
-    if len(lines) < 2 or not all(lines):  # noqa: PLR2004  guid and secret
-        raise ValueError(f"{settings.payload_credentials_file} must hold the guid and the secret, a line each")
-    return lines[0], lines[1]

@@ -16,6 +16,7 @@ _CONCURRENT_CALLS = 512
 _OPTIONS = [
     ("grpc.so_reuseport", 0),  # the default lets a second server bind the same port and take half of the calls
     ("grpc.max_receive_message_length", 256 * 1024),
+    ("grpc.max_concurrent_streams", 128),  # of one connection
     ("grpc.max_send_message_length", 100 << 20),  # what SDK clients accept
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
@@ -69,10 +70,9 @@ def _require_free(address: str, port: int) -> None:
         except PermissionError as error:
             raise PortInUseError(f"this user may not listen on port {port}: choose a --port above 1023") from error
         except OSError as error:
-            why = "another program has this port" if error.errno == errno.EADDRINUSE else error.strerror
-            raise PortInUseError(
-                f"cannot listen on {address}:{port}: {why}; stop it or choose another --port"
-            ) from error
+            taken = "another program has this port; stop it or choose another --port"
+            why = taken if error.errno == errno.EADDRINUSE else error.strerror
+            raise PortInUseError(f"cannot listen on {address}:{port}: {why}") from error
 
 
 def _is_local(address: str) -> bool:

@@ -1,4 +1,4 @@
-"""Nothing is encoded twice: clients who want the same picture of the same frame share one encoding.
+"""Clients who want the same picture of the newest frame share one encoding.
 
 The first who asks encodes (and finishes, even if its own client has gone by then); the others wait for its result.
 """

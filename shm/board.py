@@ -55,7 +55,7 @@ class BoardReader:
     def latest(self) -> Status | None:
         """The newest status; None while there is no board."""
         frame = self._ring.latest()
-        if frame is None or frame.encoding is not Encoding.JSON:
+        if frame is None:
             return None
         try:
             return Status.from_json(bytes(frame.data))

@@ -3,6 +3,7 @@
 /<instance>.cam.<camera>            a camera's ring
 /<instance>.cam.<camera>.new.<pid>  one that has no frame yet
 /<instance>.board                   the status board (and .new.<pid>)
+/<instance>.lock                    the supervisor's lock: no segment, see supervision.instance
 sem.<instance>.fence.<pid>…         a fence's semaphore, unlinked at once after its creation
 """
 

@@ -73,7 +73,7 @@ class Status:
 
     @classmethod
     def from_json(cls, text: bytes) -> "Status":
-        """Parse what `to_json` made. Raises ValueError for anything else: nothing in it has another type."""
+        """Parse what `to_json` made. Raises ValueError for what is missing or of another type."""
         return _checked().validate_json(text, strict=True)
 
 

@@ -4,20 +4,18 @@ Each check raises ConfigurationError with one sentence; all of them run before a
 """
 
 import contextlib
-import math
 import os
 from pathlib import Path
 
 from shm import names
 from supervision import exit_codes
 from supervision.configuration import ConfigurationError, shown_device
-from supervision.settings import PAYLOAD_PORTS, PAYLOAD_ROBOT, RESERVED_PORT, CameraSettings, Settings
+from supervision.settings import PAYLOAD_PORTS, PAYLOAD_ROBOT, RESERVED_PORT, CameraSettings, RobotSettings, Settings
 
 _OTHER_CHILDREN = ("servicer", "simulated_robot")
 _BYTES_PER_PIXEL = {"bgr8": 3, "bgra8": 4, "mono8": 1, "mono16": 2, "depth16": 2}
 _SMALLEST_COMPRESSED_BYTES = 1 << 20
 _COMPRESSED_CODECS = {"MJPG", "JPEG"}
-_SHORTEST_READ_S = 2  # a read that OpenCV does not end earlier
 _OPENING_S = 2.0  # what an opening needs beside its first read
 
 
@@ -43,14 +41,20 @@ def check(settings: Settings) -> None:
     _check_memory(settings)
 
 
+def _is_live(camera: CameraSettings) -> bool:
+    """Whether it is a device or a stream: reads of a file are not limited."""
+    device = str(camera.device)
+    return camera.driver == "opencv" and (device.isdecimal() or device.startswith("/dev/") or "://" in device)
+
+
 def _check_times(name: str, camera: CameraSettings) -> None:
     if camera.capture_timeout_s > camera.open_timeout_s:
         raise ConfigurationError(
             f"cameras.{name}.capture_timeout_s: {camera.capture_timeout_s:g} s is longer than open_timeout_s "
             f"({camera.open_timeout_s:g} s)"
         )
-    read_s = max(_SHORTEST_READ_S, math.ceil(camera.capture_timeout_s))
-    if camera.driver == "opencv" and camera.open_timeout_s < read_s + _OPENING_S:
+    read_s = camera.read_limit_s
+    if _is_live(camera) and camera.open_timeout_s < read_s + _OPENING_S:
         raise ConfigurationError(
             f"cameras.{name}.open_timeout_s: {camera.open_timeout_s:g} s is too short to open a camera whose first "
             f"frame alone may take {read_s} s; at least {read_s + _OPENING_S:g} s are needed"
@@ -112,18 +116,18 @@ def _check_credentials(settings: Settings) -> None:
         raise ConfigurationError(
             "robot.payload_credentials_file: needed to authenticate (or --guid and --secret); see --help"
         )
-    _check_credentials_file(robot.payload_credentials_file)
+    _check_credentials_file(robot, robot.payload_credentials_file)
 
 
-def _check_credentials_file(path: Path) -> None:
+def _check_credentials_file(robot: RobotSettings, path: Path) -> None:
     try:
-        lines = path.read_text(encoding="utf-8").split()
+        robot.credentials()
     except OSError as error:
         raise ConfigurationError(f"robot.payload_credentials_file: {path}: {error.strerror}") from error
-    except ValueError as error:
+    except UnicodeDecodeError as error:
         raise ConfigurationError(f"robot.payload_credentials_file: {path}: is no text file") from error
-    if len(lines) < 2:  # noqa: PLR2004 - guid and secret
-        raise ConfigurationError(f"robot.payload_credentials_file: {path}: needs a guid and a secret, one per line")
+    except ValueError as error:
+        raise ConfigurationError(f"robot.payload_credentials_file: {path}: {error}") from error
 
 
 def _check_certificate(settings: Settings) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from supervision import exit_codes
-from supervision.settings import PAYLOAD_CREDENTIALS, PAYLOAD_ROBOT, CameraSettings, Settings
+from supervision.settings import PAYLOAD_CREDENTIALS, PAYLOAD_ROBOT, CameraSettings, Settings, without_credentials
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -96,17 +96,6 @@ def shown_device(camera: CameraSettings) -> str:
     if camera.driver == "synthetic":
         return "synthetic"
     return without_credentials(str(camera.device))
-
-
-def without_credentials(text: str) -> str:
-    """Return text as it may be shown: of a URL, in order or not, scheme, host and path."""
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        return text
-    address = re.split(r"[?#]", rest)[0]
-    if "@" in rest[len(address) :]:  # a password with such a character in it, or a query: nobody can tell
-        return f"{scheme}://…"
-    return f"{scheme}://{address.rpartition('@')[2]}"
 
 
 def complete(document: dict[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from supervision import exit_codes
-from supervision.configuration import ConfigurationError, source_name, without_credentials
+from supervision.configuration import ConfigurationError, source_name
 from supervision.crew import MODULES
 from supervision.process import PROJECT_FOLDER
+from supervision.settings import without_credentials
 
 _PATIENCE_S = 20.0
 _KILLED_S = 1.0  # whoever is there so long after SIGKILL is held by a driver

@@ -210,7 +210,8 @@ def _put_camera_flags_over(cameras: Any, flags: argparse.Namespace) -> None:
     for name, camera in cameras.items() if isinstance(cameras, dict) else ():
         if not isinstance(camera, dict) or camera.get("driver") == "synthetic":
             continue
-        is_file = isinstance(camera.get("device"), str) and _is_video_file(Path(camera["device"]))
+        device = str(camera.get("device"))
+        is_file = "://" not in device and _is_video_file(Path(device))
         loop = {"loop": True} if flags.loop or (flags.simulate and is_file and "loop" not in camera) else {}
         cameras[name] = {**camera, **asked, **loop}
 

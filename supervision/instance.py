@@ -1,6 +1,6 @@
 """One supervisor per instance: the lock that says so, and the names that only its holder may remove."""
 
-import contextlib
+import errno
 import fcntl
 import logging
 import os
@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from shm import ForeignSegmentError, names
+from shm import ForeignSegmentError, ShmFullError, names
 from supervision import exit_codes
 
 _LOOK_AGAIN_S = 0.3  # a `status` may hold the lock for a moment, to see whether it is free
@@ -36,20 +36,51 @@ class InstanceLock:
 
     def __enter__(self) -> "InstanceLock":
         """Take the lock and write our pid into it."""
-        path = lock_path(self._instance)
-        while not self._is_locked(path):
-            os.close(self._fd)
-        os.truncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        self._take()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Give the lock back."""
-        with contextlib.suppress(OSError):
+        if self._has_its_name():
             lock_path(self._instance).unlink()
-        os.close(self._fd)
+        self._close()
+
+    def keep(self) -> None:
+        """Take the lock again if somebody removed its file, as a session manager does after a login (RemoveIPC).
+
+        Raises AlreadyRunningError if another supervisor was faster: then nothing of this instance is ours any more.
+        """
+        if not self._has_its_name():
+            _log.warning("somebody removed %s; taking the lock again", lock_path(self._instance))
+            self._close()
+            self._take()
+
+    def _take(self) -> None:
+        path = lock_path(self._instance)
+        try:
+            while not self._is_locked(path):
+                self._close()
+            os.truncate(self._fd, 0)
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise ShmFullError(
+                    error.errno, f"{names.SHM_DIR} is full: there is not even room for a lock"
+                ) from error
+            raise
+
+    def _close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+
+    def _has_its_name(self) -> bool:
+        try:
+            return self._fd >= 0 and lock_path(self._instance).stat().st_ino == os.fstat(self._fd).st_ino
+        except FileNotFoundError:
+            return False
 
     def _is_locked(self, path: Path) -> bool:
         """Open and lock the file; False if it was removed by its last holder meanwhile."""
@@ -60,15 +91,14 @@ class InstanceLock:
             raise ForeignSegmentError(error.errno, text) from error
         if not _try_lock(self._fd, fcntl.LOCK_EX, _LOOK_AGAIN_S):
             pid = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip()
-            os.close(self._fd)
+            self._close()
             raise AlreadyRunningError(f"instance {self._instance} is run by the supervisor with pid {pid or 'unknown'}")
-        try:
-            return path.stat().st_ino == os.fstat(self._fd).st_ino
-        except FileNotFoundError:
-            return False
+        return self._has_its_name()
 
     def remove_all_names(self) -> int:
-        """Remove every segment of this instance, and say how many there were."""
+        """Remove every segment of this instance, and say how many there were; none without the lock."""
+        if self._fd < 0:
+            return 0
         removed = [name for name in names.names_of(self._instance) if remove_name(name)]
         return len(removed)
 

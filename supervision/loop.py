@@ -26,6 +26,7 @@ from supervision.notify import tell_service_manager
 from supervision.process import adopt_orphans, kill_adopted, peek_dead_child, reap
 from supervision.settings import Settings
 from supervision.signals import SignalQueue
+from supervision.sparing import Sparing
 from supervision.timing import Timing
 
 LONGEST_TURN_NS = 250_000_000  # the board is written, and the service manager told, at least this often
@@ -67,6 +68,7 @@ class Supervisor:
         self._published = Status("", 0, 0, ())
         self._is_board_behind = False  # something may have changed since the last status was written
         self._said_ready = False
+        self._board_lines = Sparing()
 
     def run(self) -> int:
         """Run until the end, and return the exit code.
@@ -83,7 +85,7 @@ class Supervisor:
             stack.enter_context(self._signals)
             adopt_orphans()
             stack.callback(kill_adopted)
-            self._loop(self._crew(stack), board)
+            self._loop(self._crew(stack), board, lock)
         return self._exit_code
 
     def _crew(self, stack: contextlib.ExitStack) -> Crew:
@@ -95,7 +97,7 @@ class Supervisor:
         stack.callback(crew.kill)  # whatever ends the loop, an exception of ours too
         return crew
 
-    def _loop(self, crew: Crew, board: BoardWriter) -> None:
+    def _loop(self, crew: Crew, board: BoardWriter, lock: InstanceLock) -> None:
         started_ns = last_turn_ns = time.monotonic_ns()
         end_ns = started_ns + round((self._duration_s or 0) * 1e9) if self._duration_s is not None else None
         while not self._is_over(crew):
@@ -111,6 +113,7 @@ class Supervisor:
 
             self._obey_signals(crew, now_ns)
             self._stop_if_done(crew, now_ns, end_ns)
+            lock.keep()
             self._publish_status(crew, board, now_ns)
 
     def _wait(self, crew: Crew, end_ns: int | None) -> None:
@@ -234,10 +237,10 @@ class Supervisor:
 
     def _write_board(self, board: BoardWriter, status: Status) -> None:
         try:
-            board.publish(status)
-        except ValueError:  # larger than the board: facts and texts are what many children can have much of
-            children = tuple(dataclasses.replace(child, facts={}, error_text=None) for child in status.children)
-            board.publish(dataclasses.replace(status, children=children))
+            _publish(board, status)
+        except OSError as error:  # a new board, because somebody removed the old one, finds no room: the rest goes on
+            if self._board_lines.allows(status.updated_ns):
+                _log.error("no status board: %s%s", error.strerror, self._board_lines.take_left_out())
 
     def _tell_service_manager(self, crew: Crew, status: Status) -> None:
         tell_service_manager("WATCHDOG=1")
@@ -249,3 +252,11 @@ class Supervisor:
         if serving and required <= known:
             self._said_ready = True
             tell_service_manager("READY=1")
+
+
+def _publish(board: BoardWriter, status: Status) -> None:
+    try:
+        board.publish(status)
+    except ValueError:  # larger than the board: facts and texts are what many children can have much of
+        children = tuple(dataclasses.replace(child, facts={}, error_text=None) for child in status.children)
+        board.publish(dataclasses.replace(status, children=children))

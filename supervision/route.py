@@ -7,8 +7,8 @@ from supervision import exit_codes
 from supervision.configuration import ConfigurationError
 from supervision.settings import Settings
 
-_PRIVATE_NETWORKS = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
-_PRIVATE_PREFIX = 24  # of a robot's network, as far as we can know: that of a payload, and of a robot's own WiFi
+_ROBOTS_OWN_NETWORKS = ipaddress.IPv4Network("192.168.0.0/16")  # payload 192.168.50.0/24, WiFi 192.168.80.0/24, …
+_PREFIX = 24
 
 
 class NoRouteError(ConfigurationError):
@@ -39,14 +39,14 @@ def with_host_ip(settings: Settings, known: Settings | None = None) -> Settings:
 
 
 def check_same_network(robot_ip: str, host_ip: str) -> None:
-    """Refuse an address that a robot in a private network cannot know. Raises NoRouteError.
+    """Refuse an address that a robot in a network of its own cannot know. Raises NoRouteError.
 
     It is a bridged container's own, or that of another network while the robot's is not up yet.
     """
     robot = ipaddress.ip_address(robot_ip.partition("%")[0])
-    if robot.version != 4 or not any(robot in network for network in _PRIVATE_NETWORKS):  # noqa: PLR2004 - IPv4
-        return
-    network = ipaddress.ip_network(f"{robot}/{_PRIVATE_PREFIX}", strict=False)
+    if robot not in _ROBOTS_OWN_NETWORKS:
+        return  # a network of somebody else's, whose size and routes are not known
+    network = ipaddress.ip_network(f"{robot}/{_PREFIX}", strict=False)
     if ipaddress.ip_address(host_ip) not in network:
         raise NoRouteError(
             f"service.host_ip: the route to the robot {robot} starts at {host_ip}, which is outside its network "

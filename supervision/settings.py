@@ -4,6 +4,8 @@ Every value is validated before the first process starts. Unknown keys are error
 in a file on a robot is a sentence at the start instead of a default that nobody asked for.
 """
 
+import math
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -61,6 +63,11 @@ class CameraSettings(_Settings):
     required: bool = True
     synthetic: SyntheticSettings = SyntheticSettings()
 
+    @property
+    def read_limit_s(self) -> int:
+        """Whole seconds after which OpenCV gives up a read of a live device; its own limits count in seconds."""
+        return max(2, math.ceil(self.capture_timeout_s))
+
     @model_validator(mode="after")
     def _check_device(self) -> "CameraSettings":
         if self.driver == "opencv" and self.device is None:
@@ -98,6 +105,16 @@ class RobotSettings(_Settings):
     payload_credentials_file: Path | None = None
     guid: str | None = None
     secret: SecretStr | None = None
+
+    def credentials(self) -> tuple[str, str]:
+        """The payload's guid and secret. Raises OSError or ValueError for a file that does not hold them."""
+        if self.payload_credentials_file is None:
+            return self.guid or "", self.secret.get_secret_value() if self.secret else ""
+        text = self.payload_credentials_file.read_text(encoding="utf-8")
+        lines = [line.strip() for line in text.splitlines()[:2]]
+        if len(lines) < 2 or not all(lines):  # noqa: PLR2004 - guid and secret
+            raise ValueError("needs the guid on its first line and the secret on its second")
+        return lines[0], lines[1]
 
     @field_serializer("secret", when_used="json")
     def _reveal_on_the_pipe(self, secret: SecretStr | None) -> str | None:
@@ -155,3 +172,14 @@ class SimulatedRobotConfiguration(_Settings):
     supervisor_pid: int
     port: Annotated[int, Field(ge=0, le=65535)]
     ca_out: Path
+
+
+def without_credentials(text: str) -> str:
+    """Return text as it may be shown: of a URL, in order or not, scheme, host and path."""
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return text
+    address = re.split(r"[?#]", rest)[0]
+    if "@" in rest[len(address) :]:  # a password with such a character in it, or a query: nobody can tell
+        return f"{scheme}://…"
+    return f"{scheme}://{address.rpartition('@')[2]}"

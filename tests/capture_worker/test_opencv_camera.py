@@ -232,7 +232,8 @@ def test_a_stream_that_timed_out_is_never_believed_again(device: FakeDevice) -> 
         ("250", CameraAbsentError, "there is no /dev/video250"),
         ("/dev/fd", OpenFailedError, "/dev/fd is not a device"),
         ("rtsp://user:secret@127.0.0.1:1/live", CameraAbsentError, "127.0.0.1 does not answer on port 1: "),
-        ("rtsp://127.0.0.1:99999/live", OpenFailedError, "Port out of range"),
+        ("rtsp://127.0.0.1:99999/live", OpenFailedError, "no usable port"),
+        ("rtsp://admin:secret?2@cam/x", OpenFailedError, "rtsp://…: this URL has no usable port"),
     ],
 )
 def test_what_is_not_there_is_said_before_opencv_is_asked(device: str, error: type[Exception], text: str) -> None:

@@ -142,11 +142,11 @@ def test_a_long_call_ends_between_entries(
 def test_the_time_in_the_queue_counts(
     served: Served, front: Ring, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A call that has waited its whole time for a thread is not begun any more: its client has other things to do."""
+    """A call that has waited its whole time for a place is not begun any more: its client has other things to do."""
     monkeypatch.setattr(admission, "CALL_LIMIT_S", 0.1)
     front.show(smooth())
     slow = [image_pb2.GetImageRequest(image_requests=[entry(resize_ratio=0.5, quality_percent=n)]) for n in range(1, 9)]
-    busy = [served.stub.GetImage.future(request) for request in slow]  # as many as there are threads to answer
+    busy = [served.stub.GetImage.future(request) for request in slow]  # as many as there are places
     wait_for(lambda: served.service.requests == 8)
     late = served.stub.GetImage.future(image_pb2.GetImageRequest(image_requests=[entry()]))
     threading.Timer(0.3, gate.set).start()
@@ -161,7 +161,7 @@ def test_64_calls_at_once_share_one_encoding(served: Served, front: Ring, gate: 
     front.show(smooth())
     with ThreadPoolExecutor(64) as clients:
         calls = [clients.submit(served.one, "front", resize_ratio=0.5) for _ in range(64)]
-        wait_for(lambda: served.service.requests == 8)  # as many as there are threads to answer
+        wait_for(lambda: served.service.requests == 8)  # as many as there are places
         gate.set()
         answers = {call.result().SerializeToString(deterministic=True) for call in calls}
     assert len(answers) == 1
@@ -249,7 +249,7 @@ def test_a_stopped_client_does_not_hold_the_room_for_ever(
     with Ring(instance, "front", rows * cols * 3) as ring:
         ring.show(smooth(rows, cols))
         with greedy_client(served.port) as client:
-            wait_for(lambda: served.service.requests == 8)  # as many as there are threads to answer
+            wait_for(lambda: served.service.requests == 8)  # as many as there are places
             client.send_signal(signal.SIGSTOP)
             gate.set()
             wait_for(lambda: served.service.ended == served.service.requests >= 8)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,9 +19,12 @@ import grpc
 import pytest
 from bosdyn.api import image_pb2, image_service_pb2_grpc
 
+from servicer import admission, process, server
 from shm import BoardWriter, ChildRecord, Status
 from simulated_robot import SimulatedRobot
 from supervision import exit_codes
+from supervision.lifeline import Lifeline
+from supervision.settings import ServicerConfiguration
 from tests.servicer.serving import OFFSET_NS, STATUS, Ring, smooth, wait_for
 
 PROJECT = Path(__file__).parents[2]
@@ -253,6 +257,29 @@ def test_it_serves_without_a_robot(configuration: dict[str, Any], front: Ring) -
                     assert get(stub, "front").image_responses[0].status == STATUS.STATUS_OK
                 servicer.process.terminate()
                 assert servicer.exit_code(5.0) == exit_codes.TERMINATED
+
+
+def test_a_server_whose_places_are_all_stuck_is_not_alive(
+    configuration: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To be refused because nothing moves is no sign of life; to be refused while calls end is."""
+    monkeypatch.setattr(admission, "CALL_LIMIT_S", 0.2)
+    servicer = process.Servicer(ServicerConfiguration.model_validate(configuration), Lifeline(-1))
+    opened = threading.Event()
+    monkeypatch.setattr(servicer._service, "_images", lambda *_: opened.wait(20) and image_pb2.GetImageResponse())
+    grpc_server = server.create(servicer._service, servicer._peers)
+    port = grpc_server.add_insecure_port("127.0.0.1:0")
+    grpc_server.start()
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = image_service_pb2_grpc.ImageServiceStub(channel)
+        stuck = [stub.GetImage.future(image_pb2.GetImageRequest()) for _ in range(8)]
+        wait_for(lambda: servicer._service.requests == 8)
+        assert not servicer._serves(stub)
+        opened.set()
+        for call in stuck:
+            call.result()
+        assert servicer._serves(stub)
+    grpc_server.stop(None).wait()
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shm import names
+from shm import Encoding, RingWriter, names
 from supervision import exit_codes
 from supervision import instance as instance_module
 from supervision.instance import AlreadyRunningError, InstanceLock, is_held, lock_path
@@ -83,3 +83,30 @@ def test_lock_that_is_removed_while_somebody_opens_it(monkeypatch: pytest.Monkey
         assert len(tries) == 2
         assert is_held(instance)
     assert not lock_path(instance).exists()
+
+
+def test_lock_file_that_somebody_removed_is_taken_again() -> None:
+    """A session manager that cleans up after a login removes it under a running supervisor: it stays the only one."""
+    instance = new_instance()
+    with InstanceLock(instance) as lock:
+        lock_path(instance).unlink()
+        lock.keep()
+        assert is_held(instance)
+        with pytest.raises(AlreadyRunningError), InstanceLock(instance):
+            pass
+    assert not lock_path(instance).exists()
+
+
+def test_lock_that_another_supervisor_has_by_now() -> None:
+    """Who lost it to a faster one removes nothing of that one's any more, its lock file least of all."""
+    instance = new_instance()
+    with InstanceLock(instance) as lock:
+        lock_path(instance).unlink()
+        with InstanceLock(instance), RingWriter(instance, "front", payload_capacity_bytes=4, descriptor={}) as ring:
+            ring.publish(b"\0" * 4, captured_ns=1, rows=2, cols=2, row_stride_bytes=2, encoding=Encoding.MONO8)
+            with pytest.raises(AlreadyRunningError):
+                lock.keep()
+            assert lock.remove_all_names() == 0
+            lock.__exit__(None, None, None)
+            assert is_held(instance)
+    names.remove(names.segment_name(instance, "front"))

@@ -1,6 +1,7 @@
 """`status`: a table for people, a documented document for programs."""
 
 import contextlib
+import errno
 import json
 import os
 import subprocess
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from shm import BoardWriter, ShmFullError
 from shm.records import ChildRecord, Status
 from supervision.display import Display, summary
 from supervision.instance import lock_path
+from supervision.loop import Supervisor
 from supervision.output import Output
 from supervision.process import PROJECT_FOLDER
 from supervision.settings import Settings
@@ -167,3 +170,19 @@ def test_of_nothing() -> None:
     document = json.loads(run_status("--instance", instance, "--json").stdout)
     assert document["error"] == f"instance {instance}: not running"
     assert run_status("--instance", "A/B").returncode == 2
+
+
+class FullBoard(BoardWriter):
+    """A board that somebody removed while /dev/shm is full."""
+
+    def publish(self, status: Status) -> None:
+        """Find no room for a new one."""
+        raise ShmFullError(errno.ENOSPC, "no room for the board")
+
+
+def test_a_board_without_room_is_no_end(caplog: pytest.LogCaptureFixture) -> None:
+    """The cameras and the service go on without it; it is said, and not at every turn."""
+    supervisor = Supervisor(Settings(instance=new_instance()))
+    for second in range(20):
+        supervisor._write_board(FullBoard("x"), Status("x", 1, second * SECOND_NS, ()))
+    assert 1 <= sum("no room for the board" in message for message in caplog.messages) <= 3
