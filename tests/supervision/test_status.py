@@ -177,7 +177,7 @@ class FullBoard(BoardWriter):
 
     def publish(self, status: Status) -> None:
         """Find no room for a new one."""
-        raise ShmFullError(errno.ENOSPC, "no room for the board")
+        raise ShmFullError(errno.ENOSPC, f"no room for the board of {status.instance}")
 
 
 def test_a_board_without_room_is_no_end(caplog: pytest.LogCaptureFixture) -> None:
