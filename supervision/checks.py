@@ -127,7 +127,7 @@ def _check_credentials_file(robot: RobotSettings, path: Path) -> None:
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"robot.payload_credentials_file: {path}: is no text file") from error
     except ValueError as error:
-        raise ConfigurationError(f"robot.payload_credentials_file: {path}: {error}") from error
+        raise ConfigurationError(f"robot.payload_credentials_file: {error}") from error
 
 
 def _check_certificate(settings: Settings) -> None:

@@ -113,7 +113,9 @@ class RobotSettings(_Settings):
         text = self.payload_credentials_file.read_text(encoding="utf-8")
         lines = [line.strip() for line in text.splitlines()[:2]]
         if len(lines) < 2 or not all(lines):  # noqa: PLR2004 - guid and secret
-            raise ValueError("needs the guid on its first line and the secret on its second")
+            raise ValueError(
+                f"{self.payload_credentials_file}: needs the guid on its first line and the secret on its second"
+            )
         return lines[0], lines[1]
 
     @field_serializer("secret", when_used="json")

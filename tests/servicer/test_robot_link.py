@@ -299,7 +299,7 @@ def test_a_missing_credentials_file_is_named_and_waited_for(robot: SimulatedRobo
     with linked(robot, guid=None, secret=None, payload_credentials_file=path) as link:
         wait_for(lambda: str(path) in link.link.state)
         path.write_text("guid\n")
-        wait_for(lambda: "a line each" in link.link.state)
+        wait_for(lambda: "secret on its second" in link.link.state)
         path.write_text("guid\nsecret\n")
         wait_for(link.is_whole)
 
