@@ -22,7 +22,7 @@ from capture_worker.source import source_of
 from shm import ForeignSegmentError, ShmFullError
 from supervision import exit_codes
 from supervision.lifeline import Lifeline
-from supervision.settings import CameraSettings, WorkerConfiguration
+from supervision.settings import CameraSettings, WorkerConfiguration, what_is_wrong
 
 MAX_FAILURES_IN_A_ROW = 5
 _LOG_INTERVAL_S = 10.0
@@ -58,7 +58,8 @@ class CaptureWorker:
             self._lifeline.error("shm_foreign", str(error.strerror))
             return exit_codes.SHM_FAILED
         except (ValidationError, ScriptError) as error:
-            self._lifeline.error("bad_configuration", _sentence(error))
+            text = what_is_wrong(error) if isinstance(error, ValidationError) else str(error)
+            self._lifeline.error("bad_configuration", text)
             return exit_codes.BAD_CONFIGURATION
         return exit_codes.TERMINATED
 
@@ -134,9 +135,3 @@ def _make_camera(name: str, settings: CameraSettings) -> Camera:
     from capture_worker.opencv_camera import OpenCVCamera  # noqa: PLC0415 - loads OpenCV
 
     return OpenCVCamera(settings)
-
-
-def _sentence(error: ValidationError | ScriptError) -> str:
-    if isinstance(error, ScriptError):
-        return str(error)
-    return "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors())

@@ -20,7 +20,7 @@ from servicer.served_camera import ServedCamera
 from shm import BoardReader, ShmFullError
 from supervision import exit_codes
 from supervision.lifeline import Lifeline
-from supervision.settings import ServicerConfiguration
+from supervision.settings import ServicerConfiguration, what_is_wrong
 
 _log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def run(lifeline: Lifeline) -> int:
     try:
         configuration = ServicerConfiguration.model_validate(lifeline.configuration)
     except pydantic.ValidationError as error:
-        lifeline.error("bad_configuration", _sentence(error))
+        lifeline.error("bad_configuration", what_is_wrong(error))
         return exit_codes.BAD_CONFIGURATION
     try:
         return Servicer(configuration, lifeline).run()
@@ -141,8 +141,3 @@ def callers(configuration: ServicerConfiguration) -> list[str]:
     service = configuration.service
     own = [service.host_ip] if service.host_ip else []
     return [configuration.robot.hostname, *own, *service.allowed_peers]
-
-
-def _sentence(error: pydantic.ValidationError) -> str:
-    """All that is wrong, in one line, and without the values: one of them is the payload's secret."""
-    return "; ".join(f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in error.errors())

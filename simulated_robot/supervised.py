@@ -10,7 +10,7 @@ from simulated_robot.robot import SimulatedRobot
 from simulated_robot.standalone import explain
 from supervision import exit_codes
 from supervision.lifeline import Lifeline
-from supervision.settings import SimulatedRobotConfiguration
+from supervision.settings import SimulatedRobotConfiguration, what_is_wrong
 
 BEAT_WITHIN_S = 2.0
 BEAT_INTERVAL_S = 0.25
@@ -24,7 +24,7 @@ def run_supervised(report_fd: int) -> int:
     try:
         configuration = SimulatedRobotConfiguration.model_validate(lifeline.configuration)
     except ValidationError as error:
-        lifeline.error("bad_configuration", str(error))
+        lifeline.error("bad_configuration", what_is_wrong(error))
         return exit_codes.BAD_CONFIGURATION
     try:
         _run(lifeline, configuration)

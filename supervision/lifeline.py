@@ -24,7 +24,7 @@ import os
 import signal
 import sys
 import time
-from typing import Any, Literal, NoReturn, get_args
+from typing import Any, Literal, NoReturn
 
 from supervision import exit_codes
 
@@ -48,7 +48,6 @@ ErrorCode = Literal[
     "bad_configuration",  # cannot work with what it was told
     "port_in_use",  # the servicer's port is taken
 ]
-ERROR_CODES: tuple[str, ...] = get_args(ErrorCode)
 
 
 class Lifeline:

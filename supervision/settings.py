@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_serializer, model_validator
 
 NAME_PATTERN = r"^[a-z0-9_-]{1,32}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -185,3 +185,8 @@ def without_credentials(text: str) -> str:
     if "@" in rest[len(address) :]:  # a password with such a character in it, or a query: nobody can tell
         return f"{scheme}://…"
     return f"{scheme}://{address.rpartition('@')[2]}"
+
+
+def what_is_wrong(error: ValidationError) -> str:
+    """All that is wrong with a configuration line, in one line without the values: one of them is a secret."""
+    return "; ".join(f"{'.'.join(map(str, detail['loc']))}: {detail['msg']}" for detail in error.errors())
