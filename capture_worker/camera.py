@@ -1,6 +1,7 @@
 """What a camera is to the worker, and what a frame of it has to be before anybody else sees it."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ClassVar, Protocol
@@ -45,6 +46,12 @@ class CorruptFrameError(CameraError):
     code = "corrupt"
 
 
+class ParametersRejectedError(CameraError):
+    """The camera does not take these parameters, although they fit its spec."""
+
+    code = "parameters"
+
+
 class EndOfVideoError(Exception):
     """The video has no more frames: this is success."""
 
@@ -75,12 +82,17 @@ class CapturedFrame:
 
 @dataclass(frozen=True)
 class Description:
-    """What an open camera knows about itself. `fps` is measured or declared, None if neither is plausible."""
+    """What an open camera knows about itself. `fps` is measured or declared, None if neither is plausible.
+
+    `param_spec` is its `bosdyn.api.DictParam.Spec` in protobuf's JSON mapping (see `shm.parameters`), None if it has no
+    parameters. `own_decode` names the (image format, pixel format) pairs, as numbers of the proto, that the camera
+    class's own `image_decode` makes; None if pictures are made of the frames in the ring.
+    """
 
     driver: str
     fps: float | None
-    gain: float | None = None
-    exposure_s: float | None = None
+    param_spec: dict[str, Any] | None = None
+    own_decode: tuple[tuple[int, int], ...] | None = None
 
 
 class Camera(Protocol):
@@ -103,6 +115,13 @@ class Camera(Protocol):
 
     def describe(self) -> Description:
         """Say what was found out while opening."""
+        ...
+
+    def apply(self, values: Mapping[str, Any]) -> None:
+        """Use completed parameters (see `shm.parameters`) from now on, and deliver only what is exposed from now on.
+
+        Raises ParametersRejectedError. A camera without a `param_spec` gets none, and only drops what is queued.
+        """
         ...
 
     def capture(self) -> CapturedFrame | None:

@@ -1,6 +1,6 @@
 """What OpenCV can only be told through its environment, before it is loaded."""
 
-from supervision.settings import CameraSettings
+from supervision.camera_settings import CameraSettings
 
 
 def opencv_environment(settings: CameraSettings) -> dict[str, str]:

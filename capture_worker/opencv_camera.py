@@ -8,7 +8,9 @@ here settings are read back, and a camera is open when a frame came. What a read
 import logging
 import statistics
 import time
+from collections.abc import Mapping
 from types import TracebackType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -25,7 +27,7 @@ from capture_worker.camera import (
 )
 from capture_worker.drain import Drain
 from capture_worker.source import require_present, source_of, why_not_open
-from supervision.settings import CameraSettings
+from supervision.camera_settings import CameraSettings
 
 _MARGIN_S = 1.0  # between the limit of a read and the promise: decoding, a slow machine
 _OPEN_SHARE = 0.8  # of the promise that OpenCV's own opening may take
@@ -83,6 +85,9 @@ class OpenCVCamera:
     def describe(self) -> Description:
         """Say the rate: measured if the device lies about it."""
         return Description("opencv", self._fps)
+
+    def apply(self, _values: Mapping[str, Any]) -> None:
+        """Not implemented yet: no parameters are offered."""
 
     def capture(self) -> CapturedFrame:
         """Wait for the next fresh frame."""

@@ -7,8 +7,9 @@ cameras of one rate run in step, and a late frame is skipped instead of moving a
 import ctypes
 import os
 import time
+from collections.abc import Mapping
 from types import TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import cv2
 import numpy as np
@@ -24,7 +25,7 @@ from capture_worker.camera import (
     raw_frame,
 )
 from capture_worker.misbehaviour import Kind, Misbehaviour, parse_script
-from supervision.settings import CameraSettings
+from supervision.camera_settings import CameraSettings
 
 _DEFAULT_SIZE = (480, 640)
 _DEFAULT_FPS = 30.0
@@ -69,6 +70,9 @@ class SyntheticCamera:
     def describe(self) -> Description:
         """Say what it was set to."""
         return Description("synthetic", self._fps)
+
+    def apply(self, _values: Mapping[str, Any]) -> None:
+        """Nothing is queued, and there are no parameters: every frame is painted when it is asked for."""
 
     def capture(self) -> CapturedFrame | None:
         """Wait for the next frame that is due and paint it, or misbehave."""

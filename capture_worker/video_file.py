@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -16,7 +17,7 @@ from capture_worker.camera import (
     raw_frame,
 )
 from capture_worker.source import require_present, source_of
-from supervision.settings import CameraSettings
+from supervision.camera_settings import CameraSettings
 
 _DEFAULT_FPS = 30.0
 _MAX_FPS = 1000.0
@@ -65,6 +66,9 @@ class VideoFileCamera:
     def describe(self) -> Description:
         """Say at which rate the file is played."""
         return Description("opencv", self._fps)
+
+    def apply(self, _values: Mapping[str, Any]) -> None:
+        """A file has no parameters; its next frame is the one that is due now."""
 
     def capture(self) -> CapturedFrame | None:
         """Return the next frame when it is due; its capture time is when it was due."""

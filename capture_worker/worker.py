@@ -21,8 +21,9 @@ from capture_worker.publisher import FramePublisher
 from capture_worker.source import source_of
 from shm import ForeignSegmentError, ShmFullError
 from supervision import exit_codes
+from supervision.camera_settings import CameraSettings
 from supervision.lifeline import Lifeline
-from supervision.settings import CameraSettings, WorkerConfiguration, what_is_wrong
+from supervision.settings import WorkerConfiguration, what_is_wrong
 
 MAX_FAILURES_IN_A_ROW = 5
 _LOG_INTERVAL_S = 10.0

@@ -7,19 +7,17 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from bosdyn.api import image_pb2
-
-from servicer import image_request, pixel_formats
+from servicer import image_request
+from servicer.image_source import SourceDescription
 from servicer.picture import Encoded, encode
 from servicer.robot_clock import AcquisitionTimes, RobotClock
 from servicer.shared_encodings import FrameKey, SharedEncodings
 from shm import Encoding, Frame, Loss, RingReader
-from supervision.settings import CameraSettings
+from supervision.camera_settings import CameraSettings
 
 _LEAST_MAX_AGE_S = 0.5
 _MAX_AGE_PERIODS = 3
 _PERIOD_SAMPLES = 5
-_DEPTH_UNITS_PER_METRE = 1000.0  # DEPTH_U16 is in millimetres
 
 
 class FrameLostError(Exception):
@@ -49,6 +47,7 @@ class ServedCamera:
         self.name = name
         self.acquisition_times = AcquisitionTimes(clock)
         self._settings = settings
+        self._description = SourceDescription(settings.source_name or name, settings)
         self._reader = RingReader(instance, name)
         self._shared: SharedEncodings[Encoded] = SharedEncodings(lambda encoded: len(encoded.data))
         self._last: FrameFacts | None = None
@@ -92,17 +91,10 @@ class ServedCamera:
 
     def source(self, facts: FrameFacts | None) -> Any:
         """The `image_pb2.ImageSource` of this camera: the name alone until there was a frame."""
-        source = image_pb2.ImageSource(name=self.name, image_type=image_pb2.ImageSource.IMAGE_TYPE_VISUAL)
         facts = facts or self._last
         if facts is None:
-            return source
-        source.rows, source.cols = facts.rows, facts.cols
-        source.pixel_formats.extend(pixel_formats.advertised(facts.encoding))
-        source.image_formats.extend(image_request.image_formats(facts.encoding))
-        if facts.encoding is Encoding.DEPTH16:
-            source.image_type = image_pb2.ImageSource.IMAGE_TYPE_DEPTH
-            source.depth_scale = _DEPTH_UNITS_PER_METRE
-        return source
+            return self._description.source(None, None, None)
+        return self._description.source(facts.encoding, (facts.rows, facts.cols), self._reader.descriptor())
 
     def _period_s(self) -> float:
         """The measured frame period; before there is one, what the driver says; 0 if it says nothing."""

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from shm import names
 from supervision import exit_codes
+from supervision.camera_settings import CameraSettings
 from supervision.configuration import ConfigurationError, shown_device
-from supervision.settings import PAYLOAD_PORTS, PAYLOAD_ROBOT, RESERVED_PORT, CameraSettings, RobotSettings, Settings
+from supervision.settings import PAYLOAD_PORTS, PAYLOAD_ROBOT, RESERVED_PORT, RobotSettings, Settings
 
 _OTHER_CHILDREN = ("servicer", "simulated_robot")
 _BYTES_PER_PIXEL = {"bgr8": 3, "bgra8": 4, "mono8": 1, "mono16": 2, "depth16": 2}

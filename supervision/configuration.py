@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from supervision import exit_codes
-from supervision.settings import PAYLOAD_CREDENTIALS, PAYLOAD_ROBOT, CameraSettings, Settings, without_credentials
+from supervision.camera_settings import CameraSettings
+from supervision.settings import PAYLOAD_CREDENTIALS, PAYLOAD_ROBOT, Settings, without_credentials
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -93,6 +94,8 @@ def source_name(device: int | str) -> str:
 
 def shown_device(camera: CameraSettings) -> str:
     """Return a camera's source as it may be shown: a URL without its user, password and query."""
+    if camera.camera_interface is not None:
+        return camera.camera_interface.factory
     if camera.driver == "synthetic":
         return "synthetic"
     return without_credentials(str(camera.device))
@@ -115,13 +118,20 @@ def _is_payload_robot_without_credentials(robot: dict[str, Any]) -> bool:
 
 
 def _make_paths_absolute(document: dict[str, Any], folder: Path) -> None:
-    cameras, robot = document.get("cameras"), document.get("robot")
+    cameras = document.get("cameras")
+    _make_absolute(document.get("robot"), ("ca", "payload_credentials_file"), folder)
     for camera in cameras.values() if isinstance(cameras, dict) else ():
-        if isinstance(camera, dict) and isinstance(camera.get("device"), str):
-            camera["device"] = device_from_text(camera["device"], folder)
-    for key in ("ca", "payload_credentials_file"):
-        if isinstance(robot, dict) and isinstance(robot.get(key), str):
-            robot[key] = str(folder / robot[key])
+        if isinstance(camera, dict):
+            if isinstance(camera.get("device"), str):
+                camera["device"] = device_from_text(camera["device"], folder)
+            _make_absolute(camera, ("calibration",), folder)
+            _make_absolute(camera.get("camera_interface"), ("python_path",), folder)
+
+
+def _make_absolute(table: Any, keys: tuple[str, ...], folder: Path) -> None:
+    for key in keys if isinstance(table, dict) else ():
+        if isinstance(table.get(key), str):
+            table[key] = str(folder / table[key])
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -9,11 +9,11 @@ from pydantic import SecretStr
 
 from shm import names
 from shm.records import ChildRecord, Kind
+from supervision.camera_settings import CameraSettings
 from supervision.child import Child
 from supervision.instance import remove_name
 from supervision.settings import (
     ROBOT_PORT,
-    CameraSettings,
     RobotSettings,
     ServicerConfiguration,
     Settings,

@@ -4,20 +4,18 @@ Every value is validated before the first process starts. Unknown keys are error
 in a file on a robot is a sentence at the start instead of a default that nobody asked for.
 """
 
-import math
 import re
 from pathlib import Path
-from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_serializer, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_serializer
+
+from supervision.camera_settings import CameraSettings, Strict
 
 NAME_PATTERN = r"^[a-z0-9_-]{1,32}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-PositiveSeconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
-_SCRIPT_LINE = r"^\d+(\.\d+)?: *[a-z_]+( +\S+)?$"
 ROBOT_PORT = 443
 PAYLOAD_ROBOT = "192.168.50.3"
 PAYLOAD_CREDENTIALS = Path("/opt/payload_credentials/payload_guid_and_secret")
@@ -26,77 +24,12 @@ RESERVED_PORT = 21443  # … except this one
 DEFAULT_PORT = 21100
 
 
-class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SyntheticSettings(_Settings):
-    """The test pattern camera: what it delivers, and what it does wrong on purpose.
-
-    `script` is a list of `"<seconds after open>: <misbehaviour> [argument]"`, each misbehaviour one of `hang`, `crash`,
-    `exit`, `segfault`, `slow`, `wrong_size`, `freeze`, `garbage`, `unplug` (see capture_worker/misbehaviour.py).
-    """
-
-    encoding: Literal["bgr8", "bgra8", "mono8", "mono16", "depth16", "jpeg"] = "bgr8"
-    script: tuple[Annotated[str, Field(pattern=_SCRIPT_LINE)], ...] = ()
-
-
-class CameraSettings(_Settings):
-    """One camera: one worker process, one ring, one image source.
-
-    `device` is an index, a /dev path, a video file or a URL for the driver `opencv`; it is not used by `synthetic`.
-    `max_age_s` None means max(0.5 s, 3 measured frame periods). Sizes are in pixels, `fps` in frames per second;
-    None leaves them as the device has them (the synthetic camera: 640 x 480 at 30).
-    """
-
-    driver: Literal["opencv", "synthetic"] = "opencv"
-    device: int | str | None = None
-    codec: Annotated[str, Field(min_length=4, max_length=4)] | None = None
-    width: Annotated[int, Field(ge=16, le=16384)] | None = None
-    height: Annotated[int, Field(ge=16, le=16384)] | None = None
-    fps: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)] | None = None
-    loop: bool = False
-    slots: Annotated[int, Field(ge=4, le=64)] = 6
-    max_age_s: PositiveSeconds | None = None
-    open_timeout_s: PositiveSeconds = 15.0
-    capture_timeout_s: PositiveSeconds = 1.0
-    required: bool = True
-    synthetic: SyntheticSettings = SyntheticSettings()
-
-    @property
-    def read_limit_s(self) -> int:
-        """Whole seconds after which OpenCV gives up a read of a live device; its own limits count in seconds."""
-        return max(2, math.ceil(self.capture_timeout_s))
-
-    @model_validator(mode="after")
-    def _check_device(self) -> "CameraSettings":
-        if self.driver == "opencv" and self.device is None:
-            raise ValueError("needs a device: an index, a /dev path, a video file or a URL")
-        if self.driver == "synthetic" and self.device is not None:
-            raise ValueError("a synthetic camera has no device")
-        if isinstance(self.device, int) and self.device < 0:
-            raise ValueError("device: an index is 0 or more")
-        if isinstance(self.device, str) and (not self.device or "\0" in self.device):
-            raise ValueError("device: is no path")
-        if isinstance(self.device, str) and "://" in self.device:
-            _check_url(self.device)
-        if (self.width is None) != (self.height is None):
-            raise ValueError("width and height go together")
-        return self
-
-
-def _check_url(text: str) -> None:
-    try:
-        urlsplit(text)
-    except ValueError:
-        raise ValueError("device: is no URL") from None  # its own words cite the URL, with the password
-
-
-class RobotSettings(_Settings):
+class RobotSettings(Strict):
     """The robot that the service registers with, and how the payload proves who it is.
 
     `port` and `ca` differ from their defaults only for a simulated robot. Either `payload_credentials_file`
-    (guid on its first line, secret on its second) or `guid` and `secret`.
+    (guid on its first line, secret on its second), or `guid` and `secret`, or a user's name and password, for a
+    computer that is no payload of the robot.
     """
 
     hostname: Annotated[str, Field(min_length=1)] = PAYLOAD_ROBOT
@@ -105,6 +38,8 @@ class RobotSettings(_Settings):
     payload_credentials_file: Path | None = None
     guid: str | None = None
     secret: SecretStr | None = None
+    username: str | None = None
+    password: SecretStr | None = None
 
     def credentials(self) -> tuple[str, str]:
         """The payload's guid and secret. Raises OSError or ValueError for a file that does not hold them."""
@@ -118,18 +53,19 @@ class RobotSettings(_Settings):
             )
         return lines[0], lines[1]
 
-    @field_serializer("secret", when_used="json")
+    @field_serializer("secret", "password", when_used="json")
     def _reveal_on_the_pipe(self, secret: SecretStr | None) -> str | None:
         # JSON is only ever made for a child's stdin, which nobody else can read; str() and repr() stay masked.
         return secret.get_secret_value() if secret else None
 
 
-class ServiceSettings(_Settings):
+class ServiceSettings(Strict):
     """The image service: its names in the robot's directory and where it listens.
 
     `host_ip` is the address that is registered with the robot, not necessarily one of this host (a bridged
     container). None means the address of the route to the robot. `allowed_peers` are addresses or names that may
-    call besides the loopback and the robot.
+    call besides the loopback and the robot. `log_images` sends every request and answer, without the pictures, to the
+    robot's data buffer.
     """
 
     name: str = "web-cam-service"
@@ -137,19 +73,20 @@ class ServiceSettings(_Settings):
     port: Port = DEFAULT_PORT
     host_ip: str | None = None
     allowed_peers: tuple[Annotated[str, Field(pattern=r"^[0-9A-Za-z.:_-]{1,253}$")], ...] = ()
+    log_images: bool = False
 
 
-class Settings(_Settings):
+class Settings(Strict):
     """Everything. `cameras` keeps the order in which they were named."""
 
     instance: Name = "spot-cameras"
     robot: RobotSettings = RobotSettings()
     service: ServiceSettings = ServiceSettings()
-    cameras: dict[Name, CameraSettings] = {}
+    cameras: dict[Name, CameraSettings] = Field(default_factory=dict)
     simulate: bool = False
 
 
-class WorkerConfiguration(_Settings):
+class WorkerConfiguration(Strict):
     """The line on a capture worker's stdin."""
 
     supervisor_pid: int
@@ -158,7 +95,7 @@ class WorkerConfiguration(_Settings):
     camera: CameraSettings
 
 
-class ServicerConfiguration(_Settings):
+class ServicerConfiguration(Strict):
     """The line on the servicer's stdin."""
 
     supervisor_pid: int
@@ -168,7 +105,7 @@ class ServicerConfiguration(_Settings):
     cameras: dict[Name, CameraSettings]
 
 
-class SimulatedRobotConfiguration(_Settings):
+class SimulatedRobotConfiguration(Strict):
     """The line on the stdin of a simulated robot that the supervisor runs."""
 
     supervisor_pid: int

@@ -10,7 +10,12 @@ import pytest
 
 PROJECT_FOLDER = Path(__file__).resolve().parents[1]
 OURS = ("capture_worker", "servicer", "shm", "simulated_robot", "supervision", "supervisor")
-LINE_TO_SUPERVISOR = {"supervision.exit_codes", "supervision.lifeline", "supervision.settings"}
+LINE_TO_SUPERVISOR = {
+    "supervision.camera_settings",
+    "supervision.exit_codes",
+    "supervision.lifeline",
+    "supervision.settings",
+}
 
 ALLOWED = {
     "shm": set[str](),

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from shm import Frame, RingReader, names
-from supervision.settings import CameraSettings
+from supervision.camera_settings import CameraSettings
 
 PROJECT = Path(__file__).parents[2]
 DEADLINE_S = 20.0

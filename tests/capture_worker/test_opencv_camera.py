@@ -17,7 +17,7 @@ from capture_worker import pattern
 from capture_worker.camera import CameraAbsentError, CorruptFrameError, OpenFailedError, ReadFailedError
 from capture_worker.opencv_camera import OpenCVCamera
 from shm import Encoding
-from supervision.settings import CameraSettings
+from supervision.camera_settings import CameraSettings
 
 PERIOD_S = 0.005
 PICTURE = pattern.paint("front", 5, 48, 64)

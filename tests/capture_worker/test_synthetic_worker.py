@@ -16,7 +16,7 @@ import pytest
 from capture_worker import pattern
 from shm import Encoding, Frame, RingReader, names
 from supervision import exit_codes
-from supervision.settings import CameraSettings
+from supervision.camera_settings import CameraSettings
 from tests.capture_worker.harness import WorkerProcess, wait_for
 
 

@@ -22,7 +22,7 @@ from servicer.peers import AllowedPeers
 from servicer.robot_clock import RobotClock
 from servicer.served_camera import ServedCamera
 from shm import Encoding, Frame, RingWriter, names
-from supervision.settings import CameraSettings
+from supervision.camera_settings import CameraSettings
 
 Picture = np.ndarray[Any, Any]
 IMAGE = image_pb2.Image

@@ -10,7 +10,7 @@ from bosdyn.api import image_pb2
 from servicer import picture, served_camera
 from servicer.robot_clock import RobotClock
 from servicer.served_camera import ServedCamera
-from supervision.settings import CameraSettings
+from supervision.camera_settings import CameraSettings
 from tests.servicer.serving import OFFSET_NS, STATUS, Ring, Served, serving, smooth, wait_for
 
 

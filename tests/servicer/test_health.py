@@ -14,7 +14,7 @@ from servicer.robot_clock import RobotClock
 from servicer.served_camera import ServedCamera
 from shm import ChildRecord, Status
 from shm.records import State
-from supervision.settings import CameraSettings
+from supervision.camera_settings import CameraSettings
 
 FAULT = CAPTURE_FAULT.format("front")
 MAX_AGE_S = 0.5

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from supervision.camera_settings import CameraSettings
 from supervision.configuration import ConfigurationError, shown_device, source_name
 from supervision.flags import parse_flags, settings_from_flags, split_devices
 from supervision.process import PROJECT_FOLDER
-from supervision.settings import DEFAULT_PORT, PAYLOAD_CREDENTIALS, CameraSettings, Settings
+from supervision.settings import DEFAULT_PORT, PAYLOAD_CREDENTIALS, Settings
 
 GUID = ["--guid", "g", "--secret", "s"]
 
