@@ -52,6 +52,10 @@ class ParametersRejectedError(CameraError):
     code = "parameters"
 
 
+class UnsupportedRequestError(Exception):
+    """The camera class makes no picture of what a client asked for. The message is a sentence for the client."""
+
+
 class EndOfVideoError(Exception):
     """The video has no more frames: this is success."""
 
@@ -128,6 +132,18 @@ class Camera(Protocol):
         """Return the next frame, or None when none was due within `WAIT_SLICE_S`.
 
         Raises ReadFailedError or CorruptFrameError (try again, a few times), or EndOfVideoError.
+        """
+        ...
+
+
+class DecodingCamera(Camera, Protocol):
+    """A camera that makes pictures of its frames itself: its `Description` has an `own_decode`."""
+
+    def decode(self, image_request: Mapping[str, Any]) -> bytes:
+        """Make a picture of the frame that was captured last: a serialized `bosdyn.api.Image`.
+
+        `image_request` is a `bosdyn.api.ImageRequest` in protobuf's JSON mapping. Raises UnsupportedRequestError for
+        what the class cannot make, any other CameraError for what it fails to make.
         """
         ...
 

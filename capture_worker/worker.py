@@ -129,6 +129,10 @@ def _make_camera(name: str, settings: CameraSettings) -> Camera:
         from capture_worker.synthetic_camera import SyntheticCamera  # noqa: PLC0415 - loads OpenCV
 
         return SyntheticCamera(name, settings)
+    if settings.driver == "camera_interface":
+        from capture_worker.camera_interface import CameraInterfaceCamera  # noqa: PLC0415 - loads the SDK
+
+        return CameraInterfaceCamera(name, settings)
     if settings.device is not None and source_of(settings.device).kind == "file":
         from capture_worker.video_file import VideoFileCamera  # noqa: PLC0415 - loads OpenCV
 
