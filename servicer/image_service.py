@@ -11,6 +11,7 @@ from bosdyn.api import header_pb2, image_pb2, service_customization_pb2
 
 from servicer import admission, image_request
 from servicer.bytes_in_flight import BytesInFlight
+from servicer.image_log import ImageLog
 from servicer.image_request import Refusal
 from servicer.picture import Encoded, UndecodableFrameError
 from servicer.served_camera import FrameFacts, FrameLostError, ServedCamera
@@ -34,14 +35,20 @@ class ImageService:
     """The servicer that gRPC calls from its request threads.
 
     `why_silent` gives the operator's sentence for a camera that has no fresh frame. `requests` counts the GetImage
-    calls that came, `ended` the calls of any kind that are over.
+    calls that came, `ended` the calls of any kind that are over. `image_log` is told of every answered GetImage.
     """
 
-    def __init__(self, cameras: Mapping[str, ServedCamera], why_silent: Callable[[str], str | None]) -> None:
+    def __init__(
+        self,
+        cameras: Mapping[str, ServedCamera],
+        why_silent: Callable[[str], str | None],
+        image_log: ImageLog | None = None,
+    ) -> None:
         self.requests = 0
         self.ended = 0
         self._cameras = cameras
         self._why_silent = why_silent
+        self._image_log = image_log
         self._in_flight = BytesInFlight(_IN_FLIGHT_BYTES)
         self._counting = threading.Lock()
 
@@ -58,10 +65,14 @@ class ImageService:
 
     def GetImage(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802  gRPC's name
         """Answer every entry in the order of the request."""
+        received_ns = time.monotonic_ns()
         with self._counting:
             self.requests += 1
         try:
-            return self._images(request, context)
+            response = self._images(request, context)
+            if self._image_log is not None:
+                self._image_log.note(request, response, received_ns)
+            return response
         finally:
             self._count_end()
 

@@ -12,6 +12,7 @@ from bosdyn.api import image_pb2, image_service_pb2_grpc
 
 from servicer import server
 from servicer.health import Health
+from servicer.image_log import ImageLog
 from servicer.image_service import ImageService
 from servicer.peers import AllowedPeers
 from servicer.robot_clock import RobotClock
@@ -73,13 +74,15 @@ class Servicer:
             for name, settings in configuration.cameras.items()
         }
         self._health = Health(cameras.values(), self._peers, self._on_faults_changed)
-        self._service = ImageService(cameras, self._health.why_silent)
+        image_log = ImageLog() if configuration.service.log_images else None
+        self._service = ImageService(cameras, self._health.why_silent, image_log)
         self._link = RobotLink(
             configuration.robot,
             configuration.service,
             self._clock,
             self._peers,
             lambda: self._health.desired_faults,
+            image_log,
         )
 
     def run(self) -> int:

@@ -7,11 +7,15 @@ follow the wall clock; here each call belongs to the robot link's thread and end
 import contextlib
 import functools
 import re
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
 
 import bosdyn.client
-from bosdyn.api import service_fault_pb2
+from bosdyn.api import data_buffer_pb2, service_fault_pb2
+from bosdyn.client.auth import AuthClient, InvalidLoginError, TemporarilyLockedOutError
+from bosdyn.client.common import BaseClient, common_header_errors
+from bosdyn.client.data_buffer import DataBufferClient
 from bosdyn.client.directory import DirectoryClient
 from bosdyn.client.directory_registration import (
     DirectoryRegistrationClient,
@@ -20,6 +24,7 @@ from bosdyn.client.directory_registration import (
 )
 from bosdyn.client.exceptions import (
     ProxyConnectionError,
+    ResponseError,
     TimedOutError,
     UnableToConnectToRobotError,
     UnauthenticatedError,
@@ -30,6 +35,7 @@ from bosdyn.client.payload_registration import (
     PayloadNotAuthorizedError,
     PayloadRegistrationClient,
 )
+from bosdyn.client.robot import UnregisteredServiceNameError
 from bosdyn.client.robot_state import RobotStateClient
 from bosdyn.client.time_sync import TimeSyncClient, TimeSyncEndpoint
 
@@ -44,10 +50,13 @@ _LIVENESS_S = 75.0  # the robot raises a fault of its own when we have not regis
 _CHANNEL_OPTIONS = [("grpc.keepalive_time_ms", 10_000), ("grpc.keepalive_timeout_ms", 3_000)]
 
 _SENTENCES: dict[type[Exception], str] = {
+    InvalidLoginError: "the robot does not accept the user's name and password",
+    TemporarilyLockedOutError: "the robot has locked the user out for a while, after too many wrong passwords",
     InvalidPayloadCredentialsError: "the robot does not accept the payload's guid and secret",
     PayloadNotAuthorizedError: "the payload is not authorized yet: authorize it on the robot's web page",
     ServiceAlreadyExistsError: "another service in the robot's directory has this authority: choose another one",
-    UnauthenticatedError: "the robot does not accept the payload's token",
+    UnauthenticatedError: "the robot does not accept the token that it gave us; it has expired, or was revoked",
+    UnregisteredServiceNameError: "the robot's directory has no such service",
     TimedOutError: "the robot does not answer",
     ProxyConnectionError: "the robot cannot be reached",  # the SDK's name for a refused connection
     UnableToConnectToRobotError: "the robot cannot be reached",
@@ -66,6 +75,7 @@ class RobotConnection:
         """Prepare the channels; nothing is sent yet."""
         certificates = str(self._settings.ca) if self._settings.ca else None
         sdk = bosdyn.client.create_standard_sdk("SpotCameraPipeline", cert_resource_glob=certificates)
+        sdk.register_service_client(_DataBuffer)
         self._robot = sdk.create_robot(self._settings.hostname)
         self._robot.update_secure_channel_port(self._settings.port)
         return self
@@ -77,19 +87,29 @@ class RobotConnection:
         self._robot.shutdown()
 
     def authenticate(self) -> None:
-        """Get a token for the payload's credentials; good for 12 hours. Also learns the robot's directory.
+        """Get a token for a user's password, or for the payload's credentials. Also learns the robot's directory.
 
+        A token is good for 12 hours; a new one never needs the old one, which may have expired during an outage.
         Raises OSError or ValueError for a credentials file that cannot be used.
         """
-        guid, secret = self._settings.credentials()
-        payload = self._client(PayloadRegistrationClient)
         # Not update_user_token: it starts a thread that renews the old token only, for ever, even after an outage.
-        self._robot.user_token = payload.get_payload_auth_token(guid, secret, timeout=_DEADLINE_S)
+        self._robot.user_token = self._new_token()
+        self._learn_directory()
+
+    def _new_token(self) -> str:
+        settings = self._settings
+        if settings.username is not None and settings.password is not None:
+            password = settings.password.get_secret_value()
+            return str(self._client(AuthClient).auth(settings.username, password, timeout=_DEADLINE_S))
+        payload = self._client(PayloadRegistrationClient)
+        return str(payload.get_payload_auth_token(*settings.credentials(), timeout=_DEADLINE_S))
+
+    def _learn_directory(self) -> None:
         self._robot.sync_with_services_list(self._client(DirectoryClient).list(timeout=_DEADLINE_S))
 
     def clock_skew_ns(self) -> int:
         """Robot wall clock minus this computer's, from as many round trips as the robot asks for."""
-        client = self._client(TimeSyncClient)
+        client = self._listed_client(TimeSyncClient)
         endpoint = TimeSyncEndpoint(_DeadlineTimeSync(client))
         endpoint.establish_timesync(max_samples=_MOST_TIME_SYNC_ROUNDS, break_on_success=True)
         skew = endpoint.clock_skew
@@ -114,7 +134,7 @@ class RobotConnection:
 
     def active_faults(self) -> dict[str, str]:
         """The faults of our service that the robot really shows: name → text."""
-        state = self._client(RobotStateClient).get_robot_state(timeout=_DEADLINE_S)
+        state = self._listed_client(RobotStateClient).get_robot_state(timeout=_DEADLINE_S)
         return {
             fault.fault_id.fault_name: fault.error_message
             for fault in state.service_fault_state.faults
@@ -127,12 +147,27 @@ class RobotConnection:
             fault_id=self._fault_id(name), error_message=text, severity=service_fault_pb2.ServiceFault.SEVERITY_WARN
         )
         with contextlib.suppress(ServiceFaultAlreadyExistsError):
-            self._client(FaultClient).trigger_service_fault(fault, timeout=_DEADLINE_S)
+            self._listed_client(FaultClient).trigger_service_fault(fault, timeout=_DEADLINE_S)
 
     def clear_fault(self, name: str) -> None:
         """Take a warning back."""
         with contextlib.suppress(ServiceFaultDoesNotExistError):
-            self._client(FaultClient).clear_service_fault(self._fault_id(name), timeout=_DEADLINE_S)
+            self._listed_client(FaultClient).clear_service_fault(self._fault_id(name), timeout=_DEADLINE_S)
+
+    def record(self, blobs: Iterable[data_buffer_pb2.DataBlob]) -> None:
+        """Put these into the robot's data buffer, in one call. Raises ResponseError if it does not take one of them."""
+        self._listed_client(_DataBuffer).add_blobs(blobs, timeout=_DEADLINE_S)
+
+    def _listed_client(self, kind: Any) -> Any:
+        """Return the client of a service whose authority the robot's directory tells, maybe only since now.
+
+        The SDK would ask the directory too, and wait half a minute for it.
+        """
+        if kind.default_service_name not in self._robot.authorities_by_name:
+            self._learn_directory()
+        if kind.default_service_name not in self._robot.authorities_by_name:
+            raise UnregisteredServiceNameError(kind.default_service_name)
+        return self._client(kind)
 
     def _client(self, kind: Any) -> Any:
         # A list of its own: the SDK appends to the one it is given (or to its shared default).
@@ -153,6 +188,22 @@ class RobotConnection:
 
     def _fault_id(self, name: str) -> Any:
         return service_fault_pb2.ServiceFaultId(fault_name=name, service_name=self._service.name)
+
+
+class _DataBuffer(DataBufferClient):  # type: ignore[misc]  # the SDK has no types
+    """The SDK's client, which sends one blob per call, and starts a thread for the time when it is made."""
+
+    def update_from(self, other: Any) -> None:
+        """Take over the robot's ways of calling, and leave its time-sync thread where it is: not started."""
+        BaseClient.update_from(self, other)
+
+    def add_blobs(self, blobs: Iterable[data_buffer_pb2.DataBlob], *, timeout: float) -> None:
+        request = data_buffer_pb2.RecordDataBlobsRequest(blob_data=blobs)
+        response = self.call(
+            self._stub.RecordDataBlobs, request, error_from_response=common_header_errors, timeout=timeout
+        )
+        if response.errors:
+            raise ResponseError(response, response.errors[0].message)
 
 
 class _DeadlineTimeSync:

@@ -1,19 +1,23 @@
-"""Keeps the robot informed, in a thread of its own: authenticate → time sync → register → reconcile faults.
+"""Keeps the robot informed, in a thread of its own: authenticate → time sync → register → faults → image log.
 
 Nothing else waits for it. While the robot is away, images are served with the last known robot time; when it is
 back (perhaps rebooted, with everything about us forgotten), each step is simply done again.
 """
 
+import functools
 import logging
 import random
 import threading
 import time
 from collections.abc import Callable, Mapping
 
+from bosdyn.api.data_buffer_pb2 import DataBlob
 from bosdyn.client import Error
+from bosdyn.client.auth import InvalidLoginError, TemporarilyLockedOutError
 from bosdyn.client.exceptions import UnauthenticatedError
 
 from servicer.health import is_ours
+from servicer.image_log import ImageLog, LoggedMessage
 from servicer.peers import AllowedPeers
 from servicer.robot_clock import RobotClock, wall_minus_monotonic_ns
 from servicer.robot_connection import RobotConnection, explain
@@ -25,14 +29,19 @@ _RECONCILE_EVERY_S = 2.0
 _REGISTER_EVERY_S = 10.0
 _TIME_SYNC_EVERY_S = 60.0
 _TOKEN_EVERY_S = 3600.0
+_LOG_EVERY_S = 2.0
+_LOG_FOR_S = 1.0  # at a time: faults come first
+_LOG_AGAIN_S = 10.0  # after a failure, for the same reason
+_LOST_REPORT_EVERY_S = 600.0
 _FIRST_RETRY_S = 0.5
 _LONGEST_RETRY_S = 15.0  # registered again within 35 s of the robot's return, its own start-up included
+_WRONG_PASSWORD_RETRY_S = 60.0  # a robot locks users out who guess; somebody else may be using the same name
 
 
 class RobotLink:
     """Start it once; `state` is a sentence fragment for the status board.
 
-    `desired_faults` is asked for the faults to show: name → text.
+    `desired_faults` is asked for the faults to show: name → text. `image_log` is sent to the robot, if there is one.
     """
 
     def __init__(
@@ -42,6 +51,7 @@ class RobotLink:
         clock: RobotClock,
         peers: AllowedPeers,
         desired_faults: Callable[[], Mapping[str, str]],
+        image_log: ImageLog | None = None,
     ) -> None:
         self.state = "connecting"
         self._robot = robot
@@ -49,6 +59,8 @@ class RobotLink:
         self._clock = clock
         self._peers = peers
         self._desired_faults = desired_faults
+        self._image_log = image_log or ImageLog()
+        self._lost_told, self._lost_report = 0, _Duty(_LOST_REPORT_EVERY_S)
         self._wake = threading.Event()
         self._stopping = False
         self._failures = 0
@@ -82,7 +94,7 @@ class RobotLink:
     def _tend(self, connection: RobotConnection) -> None:
         """Do each duty when it is due, until told to stop or until the robot is lost."""
         token, sync = _Duty(_TOKEN_EVERY_S), _Duty(_TIME_SYNC_EVERY_S)
-        registration = _Duty(_REGISTER_EVERY_S)
+        registration, log = _Duty(_REGISTER_EVERY_S), _Duty(_LOG_EVERY_S)
         while not self._stopping:
             if token.is_due():
                 connection.authenticate()
@@ -97,18 +109,25 @@ class RobotLink:
                 self._failures = 0
             else:
                 registration.make_due()  # find out whether it is only the fault service that is away
+            if log.is_due():
+                if not self._send_log(connection):
+                    log.make_due(_LOG_AGAIN_S)
+                self._tell_lost()
             self._wake.wait(_RECONCILE_EVERY_S)
             self._wake.clear()
         connection.unregister()
         _log.info("left the robot's directory")
 
-    def _attempt(self, what: str, duty: Callable[[], None]) -> bool:
-        """Do what the session can live without; False if the robot did not do its part."""
+    def _attempt(self, what: str, duty: Callable[[], None], *, may_refuse: bool = False) -> bool:
+        """Do what the session can live without; False if the robot did not do its part.
+
+        It `may_refuse` our token for this alone: then a new session would not help.
+        """
         try:
             duty()
-        except UnauthenticatedError:
-            raise  # only a new session can help
         except Error as error:
+            if isinstance(error, UnauthenticatedError) and not may_refuse:
+                raise  # only a new session can help
             trouble = explain(error)
             if self._trouble.get(what) != trouble:
                 _log.warning("robot %s: %s: %s", self._robot.hostname, what, trouble)
@@ -117,6 +136,34 @@ class RobotLink:
         if self._trouble.pop(what, None):
             _log.info("robot %s: %s work again", self._robot.hostname, what)
         return True
+
+    def _send_log(self, connection: RobotConnection) -> bool:
+        """Send what was noted, as far as there is time; False if the robot did not take some of it.
+
+        That is lost then, since it may have arrived all the same.
+        """
+        until_s = time.monotonic() + _LOG_FOR_S
+        for batch in self._image_log.batches():
+            blobs = [self._blob(message) for message in batch]
+            if not self._attempt("image log", functools.partial(connection.record, blobs), may_refuse=True):
+                self._image_log.lose(batch)
+                return False
+            if time.monotonic() > until_s:
+                break
+        return True
+
+    def _tell_lost(self) -> None:
+        lost = self._image_log.lost
+        if lost > self._lost_told and self._lost_report.is_due():
+            _log.warning("robot %s: image log: %d messages are lost so far", self._robot.hostname, lost)
+            self._lost_told = lost
+
+    def _blob(self, message: LoggedMessage) -> DataBlob:
+        channel = f"{self._service.name}/{message.type_id}"
+        blob = DataBlob(channel=channel, type_id=message.type_id, data=message.data)
+        if self._clock.offset_ns is not None:  # else the robot puts its own time of arrival
+            blob.timestamp.FromNanoseconds(message.noted_ns + self._clock.offset_ns)
+        return blob
 
     def _sync_time(self, connection: RobotConnection) -> None:
         synced_wall_ns = wall_minus_monotonic_ns()
@@ -157,6 +204,8 @@ class RobotLink:
         self.state = state
         self._failures += 1
         delay_s = min(_LONGEST_RETRY_S, _FIRST_RETRY_S * 2 ** min(self._failures - 1, 16))
+        if isinstance(error, InvalidLoginError | TemporarilyLockedOutError):
+            delay_s = _WRONG_PASSWORD_RETRY_S
         self._pause(delay_s * random.uniform(0.8, 1.0))  # noqa: S311  jitter, not secrecy
 
     def _pause(self, delay_s: float) -> None:
@@ -180,5 +229,5 @@ class _Duty:
         self._due_s = now_s + self._every_s
         return True
 
-    def make_due(self) -> None:
-        self._due_s = 0.0
+    def make_due(self, in_s: float = 0.0) -> None:
+        self._due_s = time.monotonic() + in_s

@@ -28,6 +28,7 @@ class Accounts:
         self._payloads = dict(payloads or {})
         self._users = users
         self._unauthorized: set[str] = set()
+        self._locked_out: set[str] = set()
         self._callers: dict[str, Caller] = {}
 
     def user_is_known(self, name: str, password: str) -> bool:
@@ -35,6 +36,17 @@ class Accounts:
         if self._users is None:
             return bool(name and password)
         return self._users.get(name) == password
+
+    def user_is_locked_out(self, name: str) -> bool:
+        """Whether the robot lets this user wait, with the right password too."""
+        return name in self._locked_out
+
+    def lock_out_user(self, name: str, *, locked_out: bool) -> None:
+        """Do what happens after too many wrong passwords, or what time heals. Tokens that were given stay good."""
+        if locked_out:
+            self._locked_out.add(name)
+        else:
+            self._locked_out.discard(name)
 
     def register_payload(self, guid: str, secret: str) -> bool:
         """Take a new payload in; False if there is one of this guid. With a list of payloads it awaits its operator."""

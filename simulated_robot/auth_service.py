@@ -27,6 +27,8 @@ class AuthService(AuthServiceServicer):  # type: ignore[misc]  # the SDK has no 
         if request.token:
             caller = accounts.holder(request.token)
             refused = GetAuthTokenResponse.STATUS_INVALID_TOKEN
+        elif accounts.user_is_locked_out(request.username):
+            caller, refused = None, GetAuthTokenResponse.STATUS_TEMPORARILY_LOCKED_OUT
         else:
             caller = Caller() if accounts.user_is_known(request.username, request.password) else None
             refused = GetAuthTokenResponse.STATUS_INVALID_LOGIN

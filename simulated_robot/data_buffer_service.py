@@ -1,5 +1,5 @@
 # ruff: noqa: N802 - the protocol names the methods
-"""The robot's log: it accepts everything, and only counts."""
+"""The robot's log: it accepts everything, counts, and keeps the last small blobs."""
 
 from typing import Any
 
@@ -15,7 +15,10 @@ from bosdyn.api.data_buffer_pb2 import (
 from bosdyn.api.data_buffer_service_pb2_grpc import DataBufferServiceServicer, add_DataBufferServiceServicer_to_server
 from bosdyn.api.directory_pb2 import ServiceEntry
 
+from simulated_robot.clock import timestamp
 from simulated_robot.state import RobotState
+
+KEPT_BLOB_BYTES = 1 << 16
 
 
 class DataBufferService(DataBufferServiceServicer):  # type: ignore[misc]  # the SDK has no types
@@ -30,9 +33,14 @@ class DataBufferService(DataBufferServiceServicer):  # type: ignore[misc]  # the
         self._state = state
 
     def RecordDataBlobs(self, request: Any, _context: grpc.ServicerContext) -> RecordDataBlobsResponse:
-        """Count blobs and their bytes."""
+        """Count blobs and their bytes, and keep the small ones; one without a time gets that of its arrival."""
         self._state.recorded["blobs"] += len(request.blob_data)
         self._state.recorded["blob_bytes"] += sum(len(blob.data) for blob in request.blob_data)
+        for blob in request.blob_data:
+            if len(blob.data) <= KEPT_BLOB_BYTES:
+                if not blob.HasField("timestamp"):
+                    blob.timestamp.CopyFrom(timestamp(self._state.clock.now_ns()))
+                self._state.blobs.append(blob)
         return RecordDataBlobsResponse()
 
     def RecordTextMessages(self, request: Any, _context: grpc.ServicerContext) -> RecordTextMessagesResponse:

@@ -59,7 +59,7 @@ class Gate(grpc.ServerInterceptor):
             misbehaviour = self._state.misbehaviour
         if misbehaviour.delay_s:
             _await_end(context, misbehaviour.delay_s)
-        if misbehaviour.silent:
+        if misbehaviour.silent or (entry is not None and entry.name in misbehaviour.services_silent):
             _await_end(context, None)
             context.abort(grpc.StatusCode.CANCELLED, "the caller gave up")
         if misbehaviour.refusal:

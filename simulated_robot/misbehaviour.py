@@ -24,13 +24,15 @@ class Misbehaviour:
     """What goes wrong with every call from now on; the default is a robot in order.
 
     `silent` accepts calls and never answers them. `refusal` answers each with that error. `delay_s` is waited before
-    each answer. `services_down` are directory names of the robot's own services whose process is gone ("fault").
+    each answer. `services_down` are directory names of the robot's own services whose process is gone ("fault"),
+    `services_silent` of those whose process hangs.
     """
 
     silent: bool = False
     refusal: Refusal | None = None
     delay_s: float = 0.0
     services_down: frozenset[str] = frozenset()
+    services_silent: frozenset[str] = frozenset()
 
 
 def refuse(context: grpc.ServicerContext, refusal: Refusal) -> NoReturn:

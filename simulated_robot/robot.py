@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 
 import grpc
+from bosdyn.api.data_buffer_pb2 import DataBlob
 from bosdyn.api.directory_pb2 import ServiceEntry
 from bosdyn.api.service_fault_pb2 import ServiceFault
 
@@ -148,6 +149,12 @@ class SimulatedRobot:
         with self._state.lock:
             return self._state.recorded.copy()
 
+    @property
+    def blobs(self) -> list[DataBlob]:
+        """The last small blobs that the data buffer was sent, in the order of their arrival."""
+        with self._state.lock:
+            return copy.deepcopy(list(self._state.blobs))
+
     def now_ns(self) -> int:
         """Return the robot's time, nanoseconds since the epoch."""
         return self._state.clock.now_ns()
@@ -214,6 +221,11 @@ class SimulatedRobot:
         """Do what the operator does on the robot's web page: let a payload in, or not any more."""
         with self._state.lock:
             self._state.accounts.authorize_payload(guid, authorized=authorized)
+
+    def lock_out_user(self, name: str, *, locked_out: bool = True) -> None:
+        """Do what the robot does after too many wrong passwords, and takes back after a while."""
+        with self._state.lock:
+            self._state.accounts.lock_out_user(name, locked_out=locked_out)
 
     def _new_server(self, pool: concurrent.futures.ThreadPoolExecutor) -> grpc.Server:
         gate = Gate(self._state, self._entries)

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Mapping, Sequence
 
 import grpc
+from bosdyn.api.data_buffer_pb2 import DataBlob
 from bosdyn.api.directory_pb2 import ServiceEntry
 from bosdyn.api.service_fault_pb2 import ServiceFault, ServiceFaultId
 
@@ -15,6 +16,7 @@ from simulated_robot.misbehaviour import Misbehaviour
 from simulated_robot.registry import Registration, Registry
 
 LIVENESS_FAULT_NAME = "Liveness"
+BLOBS_KEPT = 1000
 
 
 class RobotState:
@@ -39,6 +41,7 @@ class RobotState:
         self.misbehaviour = Misbehaviour()
         self.calls: collections.Counter[str] = collections.Counter()
         self.recorded: collections.Counter[str] = collections.Counter()
+        self.blobs: collections.deque[DataBlob] = collections.deque(maxlen=BLOBS_KEPT)
 
     def caller(self, context: grpc.ServicerContext) -> Caller | None:
         """Return who is calling; None without a valid token."""

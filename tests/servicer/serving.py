@@ -17,6 +17,7 @@ from bosdyn.api import image_pb2, image_service_pb2_grpc
 from bosdyn.client.image import ImageClient
 
 from servicer import server
+from servicer.image_log import ImageLog
 from servicer.image_service import ImageService
 from servicer.peers import AllowedPeers
 from servicer.robot_clock import RobotClock
@@ -176,12 +177,13 @@ def serving(
     clock: RobotClock | None = None,
     why_silent: Callable[[str], str | None] = lambda _name: None,
     peers: AllowedPeers | None = None,
+    log: ImageLog | None = None,
 ) -> Iterator[Served]:
     """Run the image service for these cameras on a free port of the loopback."""
     settings = CameraSettings(driver="synthetic", max_age_s=max_age_s)
     clock = clock or RobotClock(OFFSET_NS)
     served = {name: ServedCamera(instance, name, settings, clock) for name in cameras}
-    service = ImageService(served, why_silent)
+    service = ImageService(served, why_silent, log)
     peers = peers or AllowedPeers([])
     grpc_server = server.create(service, peers)
     port = grpc_server.add_insecure_port("127.0.0.1:0")

@@ -1,13 +1,11 @@
 """The robot link against a simulated robot that does everything wrong."""
 
-import contextlib
 import functools
 import itertools
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,81 +14,25 @@ from bosdyn.api.service_fault_pb2 import ServiceFault, ServiceFaultId
 
 from servicer import robot_link
 from servicer.health import CAPTURE_FAULT, PEERS_FAULT
-from servicer.peers import AllowedPeers
-from servicer.robot_clock import RobotClock, wall_minus_monotonic_ns
-from servicer.robot_link import RobotLink
+from servicer.robot_clock import wall_minus_monotonic_ns
 from simulated_robot import Misbehaviour, Refusal, SimulatedRobot
 from simulated_robot.robot_state_service import RobotStateService
-from supervision.settings import RobotSettings, ServiceSettings
+from tests.servicer.linking import NAME, TEST_BACKOFF_S, Linked, linked, shorten_intervals
 from tests.servicer.serving import Ring, serving, smooth, wait_for
 
-NAME = "web-cam-service"
 FRONT, REAR = CAPTURE_FAULT.format("front"), CAPTURE_FAULT.format("rear")
-CREDENTIALS = {"guid": "guid", "secret": "secret"}
 SKEW_TOLERANCE_NS = 20_000_000
-TEST_BACKOFF_S = (0.05, 0.4)
-
-
-@dataclass
-class Linked:
-    """A running link, and what it is to show."""
-
-    robot: SimulatedRobot
-    clock: RobotClock
-    desired: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.link: RobotLink
-
-    def show(self, **faults: str) -> None:
-        """Change the desired faults, as the health does."""
-        self.desired = {CAPTURE_FAULT.format(name): text for name, text in faults.items()}
-        self.link.wake()
-
-    def shown(self) -> dict[str, str]:
-        """Our faults on the robot: name → text."""
-        active = self.robot.faults
-        return {name: fault.error_message for (service, name), fault in active.items() if service == NAME}
-
-    def is_whole(self) -> bool:
-        """Registered, and exactly the desired faults on the robot."""
-        return NAME in self.robot.services and self.shown() == self.desired and self.link.state == "registered"
-
-
-@contextlib.contextmanager
-def linked(robot: SimulatedRobot, **changes: Any) -> Iterator[Linked]:
-    """Run a link to the robot; `changes` are of its RobotSettings."""
-    settings = RobotSettings(hostname="127.0.0.1", port=robot.port, **{"ca": robot.ca_file, **CREDENTIALS, **changes})
-    running = Linked(robot, RobotClock(None))
-    running.link = RobotLink(
-        settings,
-        ServiceSettings(host_ip="127.0.0.1", port=21100),
-        running.clock,
-        AllowedPeers([]),
-        lambda: running.desired,
-    )
-    running.link.start()
-    try:
-        yield running
-    finally:
-        running.link.stop(5.0)
-        assert not running.link._thread.is_alive()
 
 
 @pytest.fixture(autouse=True)
 def _short_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything as in the field, ten times as fast."""
-    monkeypatch.setattr(robot_link, "_RECONCILE_EVERY_S", 0.2)
-    monkeypatch.setattr(robot_link, "_REGISTER_EVERY_S", 1.0)
-    monkeypatch.setattr(robot_link, "_FIRST_RETRY_S", TEST_BACKOFF_S[0])
-    monkeypatch.setattr(robot_link, "_LONGEST_RETRY_S", TEST_BACKOFF_S[1])
-    monkeypatch.setattr("servicer.robot_connection._DEADLINE_S", 0.5)
+    shorten_intervals(monkeypatch)
 
 
 @pytest.fixture
 def robot() -> Iterator[SimulatedRobot]:
-    """A robot which knows one payload."""
-    with SimulatedRobot(payloads={"guid": "secret"}) as simulated:
+    """A robot which knows one payload and one user."""
+    with SimulatedRobot(payloads={"guid": "secret"}, users={"operator": "right"}) as simulated:
         yield simulated
 
 
@@ -177,8 +119,16 @@ def robot_fault(service: str, name: str) -> Any:
     return ServiceFault(fault_id=fault_id, error_message="x")
 
 
+def outlast_the_token(robot: SimulatedRobot) -> None:
+    """Be away for longer than a token is good for."""
+    robot.go_down()
+    robot.revoke_tokens()
+    robot.come_back()
+
+
 ACCIDENTS: dict[str, Callable[[SimulatedRobot], None]] = {
     "reboot": lambda robot: robot.reboot(down_s=0.5),
+    "outage longer than a token's life": outlast_the_token,
     "lost registrations": lambda robot: robot.lose_registrations(),
     "lost faults": lambda robot: robot.lose_faults(),
     "tokens revoked": lambda robot: robot.revoke_tokens(),
@@ -186,11 +136,64 @@ ACCIDENTS: dict[str, Callable[[SimulatedRobot], None]] = {
 }
 
 
+USER: dict[str, Any] = {"guid": None, "secret": None, "username": "operator", "password": "right"}
+TOKEN_CALLS = {"payload": "PayloadRegistrationService/GetPayloadAuthToken", "user": "AuthService/GetAuthToken"}
+
+
+@pytest.mark.parametrize("who", TOKEN_CALLS)
 @pytest.mark.parametrize("accident", ACCIDENTS)
-def test_it_comes_back(running: Linked, accident: str) -> None:
-    """Registration, faults and the robot's (other) clock are as they should be again."""
-    ACCIDENTS[accident](running.robot)
-    wait_for(lambda: running.is_whole() and _clock_is_right(running))
+def test_it_comes_back(robot: SimulatedRobot, accident: str, who: str) -> None:
+    """Registration, faults and the robot's (other) clock are as they should be again; no token is needed for it."""
+    with linked(robot, **(USER if who == "user" else {})) as running:
+        running.show(front="front was unplugged.")
+        wait_for(running.is_whole)
+        ACCIDENTS[accident](robot)
+        wait_for(lambda: running.is_whole() and _clock_is_right(running))
+
+
+@pytest.mark.parametrize("who", TOKEN_CALLS)
+def test_a_new_token_is_got_long_before_the_old_one_expires(
+    robot: SimulatedRobot, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    """By the credentials, within the session; nothing else is disturbed."""
+    monkeypatch.setattr(robot_link, "_TOKEN_EVERY_S", 0.1)
+    with linked(robot, **(USER if who == "user" else {})) as running:
+        wait_for(running.is_whole)
+        tokens = robot.calls[TOKEN_CALLS[who]]
+        wait_for(lambda: robot.calls[TOKEN_CALLS[who]] > tokens + 3)
+        assert running.is_whole()
+        assert robot.calls["DirectoryRegistrationService/RegisterService"] == 1
+
+
+def test_a_user_comes_in_with_name_and_password(robot: SimulatedRobot) -> None:
+    """For a computer that is no payload of the robot; the robot knows of no payload then."""
+    with linked(robot, **USER) as running:
+        wait_for(running.is_whole)
+        assert robot.services[NAME].host_payload_guid == ""
+        assert robot.calls[TOKEN_CALLS["payload"]] == 0
+
+
+def test_a_wrong_password_is_not_tried_until_the_user_is_locked_out(
+    robot: SimulatedRobot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said, and the next attempt waits a minute: the user's own attempts count too."""
+    monkeypatch.setattr(robot_link, "_WRONG_PASSWORD_RETRY_S", 60.0)
+    with linked(robot, **{**USER, "password": "wrong"}) as running:
+        wait_for(lambda: "does not accept the user's name and password" in running.link.state)
+        until_s = time.monotonic() + 4 * TEST_BACKOFF_S[1]
+        running.link.wake()  # as a new fault does
+        wait_for(lambda: time.monotonic() > until_s)
+        assert robot.calls[TOKEN_CALLS["user"]] == 1
+
+
+def test_a_user_who_is_locked_out_waits(robot: SimulatedRobot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which the state says; and comes in when the robot has forgiven."""
+    monkeypatch.setattr(robot_link, "_WRONG_PASSWORD_RETRY_S", 0.3)
+    robot.lock_out_user("operator")
+    with linked(robot, **USER) as running:
+        wait_for(lambda: "locked the user out for a while" in running.link.state)
+        robot.lock_out_user("operator", locked_out=False)
+        wait_for(running.is_whole)
 
 
 def _clock_is_right(running: Linked) -> bool:
@@ -199,7 +202,7 @@ def _clock_is_right(running: Linked) -> bool:
 
 
 MISBEHAVIOURS = {
-    "401": (Misbehaviour(refusal=Refusal.UNAUTHENTICATED), "does not accept the payload's token"),
+    "401": (Misbehaviour(refusal=Refusal.UNAUTHENTICATED), "does not accept the token"),
     "silent": (Misbehaviour(silent=True), "the robot does not answer"),
     "429": (Misbehaviour(refusal=Refusal.TOO_MANY_REQUESTS), "TooManyRequestsError"),
     "directory down": (Misbehaviour(services_down=frozenset({"directory-registration"})), "not connected"),

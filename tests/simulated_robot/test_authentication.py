@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from bosdyn.api.payload_pb2 import Payload
 from bosdyn.api.robot_id_pb2 import SoftwareVersion
-from bosdyn.client.auth import InvalidLoginError, InvalidTokenError
+from bosdyn.client.auth import InvalidLoginError, InvalidTokenError, TemporarilyLockedOutError
 from bosdyn.client.exceptions import UnauthenticatedError
 from bosdyn.client.payload_registration import (
     InvalidPayloadCredentialsError,
@@ -83,6 +83,17 @@ def test_configured_users_only() -> None:
             client.authenticate("spot", "wrong")
         client.authenticate("spot", "right")
         assert client.list_services()
+
+
+def test_a_user_who_is_locked_out() -> None:
+    """Even the right password is the SDK's TemporarilyLockedOutError, until the robot forgives."""
+    with SimulatedRobot(users={"spot": "right"}) as robot:
+        client = sdk_robot(robot)
+        robot.lock_out_user("spot")
+        with pytest.raises(TemporarilyLockedOutError):
+            client.authenticate("spot", "right")
+        robot.lock_out_user("spot", locked_out=False)
+        client.authenticate("spot", "right")
 
 
 def test_a_token_is_renewed_by_itself(client: Any, robot: SimulatedRobot) -> None:

@@ -132,6 +132,15 @@ def test_only_the_fault_service_is_down(client: Any, robot: SimulatedRobot) -> N
     assert list(robot.faults) == [("camera", "broken")]
 
 
+def test_only_the_fault_service_hangs(client: Any, robot: SimulatedRobot) -> None:
+    """Its callers wait for their deadlines, everybody else is answered meanwhile."""
+    robot.misbehave(Misbehaviour(services_silent=frozenset({"fault"})))
+    faults = client.ensure_client(FaultClient.default_service_name)
+    with pytest.raises(TimedOutError):
+        faults.trigger_service_fault(FAULT, timeout=0.3)
+    assert client.list_services()
+
+
 def test_lost_faults(client: Any, robot: SimulatedRobot) -> None:
     """The robot forgets its faults and nothing else."""
     _populate(client)

@@ -55,10 +55,13 @@ def test_a_reboot_changes_the_clock(client: Any, robot: SimulatedRobot) -> None:
 
 
 def test_the_data_buffer_accepts_and_counts(client: Any, robot: SimulatedRobot) -> None:
-    """Blobs, text and comments are accepted and seen in `recorded`."""
+    """Blobs, text and comments are accepted and seen in `recorded`, blobs in `blobs` too."""
     client.time_sync.wait_for_sync()
     data_buffer = client.ensure_client(DataBufferClient.default_service_name)
     data_buffer.add_blob(b"12345", "type", channel="channel")
     data_buffer.add_text_messages([TextMessage(message="text")])
     data_buffer.add_operator_comment("comment")
     assert robot.recorded == {"blobs": 1, "blob_bytes": 5, "text_messages": 1, "operator_comments": 1}
+    (blob,) = robot.blobs
+    assert (blob.data, blob.type_id, blob.channel) == (b"12345", "type", "channel")
+    assert blob.timestamp.ToNanoseconds() == pytest.approx(robot.now_ns(), abs=5e9)
