@@ -6,17 +6,23 @@ from typing import Any
 from bosdyn.api import image_pb2
 from google.protobuf import json_format
 
-from servicer import image_request, pixel_formats
+from servicer import camera_model, image_request, mounting, pixel_formats
+from servicer.orientation import NothingLeftError, Orientation
 from shm import Encoding
 from supervision.camera_settings import CameraSettings
 
 
 class SourceDescription:
-    """Fills the parts of the answers that follow from a camera's settings and from what its worker found out."""
+    """Fills the parts of the answers that follow from a camera's settings and from what its worker found out.
+
+    `orientation` is what is done to its pictures. Sizes of frames are those of the camera, before that is done.
+    """
 
     def __init__(self, name: str, settings: CameraSettings) -> None:
+        self.orientation = Orientation.of(settings)
         self._name = name
         self._settings = settings
+        self._frame_name, self._snapshot = _place(name, settings)
 
     def source(
         self, encoding: Encoding | None, size: tuple[int, int] | None, descriptor: Mapping[str, Any] | None
@@ -28,7 +34,7 @@ class SourceDescription:
         source = image_pb2.ImageSource(name=self._name, image_type=image_pb2.ImageSource.IMAGE_TYPE_VISUAL)
         if encoding is None or size is None:
             return source
-        source.rows, source.cols = size
+        self.resize(source, size)
         source.pixel_formats.extend(pixel_formats.advertised(encoding))
         source.image_formats.extend(image_request.image_formats(encoding))
         if encoding is Encoding.DEPTH16:
@@ -37,8 +43,35 @@ class SourceDescription:
         _advertise_parameters(source, descriptor or {})
         return source
 
-    def locate(self, _shot: Any) -> None:
-        """Say in an `image_pb2.ImageCapture` where the camera is: sensor frame and transforms. Not yet: nothing."""
+    def resize(self, source: Any, frame_size: tuple[int, int], sent_size: tuple[int, int] | None = None) -> None:
+        """Make a source describe the pictures of frames of (rows, cols); `sent_size` is that of the picture beside it.
+
+        With a camera model, rows, cols and model are those of the picture that is sent; without one nobody computes
+        with them, and rows and cols stay what the camera can deliver.
+        """
+        model = self._settings.camera_model
+        try:
+            upright_size = self.orientation.size(*frame_size)
+            sent_size = sent_size or upright_size
+            if model:
+                camera_model.describe(source, model, self.orientation, frame_size, sent_size)
+            source.rows, source.cols = sent_size if model else upright_size
+        except NothingLeftError:
+            source.rows = source.cols = 0  # as asking for a picture will explain
+
+    def locate(self, shot: Any) -> None:
+        """Say in an `image_pb2.ImageCapture` where the camera is: sensor frame and transforms; nothing if unknown."""
+        if self._snapshot is not None:
+            shot.frame_name_image_sensor = self._frame_name
+            shot.transforms_snapshot.CopyFrom(self._snapshot)
+
+
+def _place(name: str, settings: CameraSettings) -> tuple[str, Any]:
+    """The name of the sensor's frame and the tree that has it; ("", None) for a camera whose place is not known."""
+    if settings.mount is None:
+        return "", None
+    frame_name = settings.mount.frame_name or name
+    return frame_name, mounting.snapshot(settings.mount, frame_name, settings.rotate)
 
 
 def _advertise_parameters(source: Any, descriptor: Mapping[str, Any]) -> None:

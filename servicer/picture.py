@@ -1,4 +1,4 @@
-"""From a frame to the bytes that are sent: decode, resize, convert, encode."""
+"""From a frame to the bytes that are sent: decode, put upright, resize, convert, encode."""
 
 from dataclasses import dataclass
 
@@ -6,20 +6,23 @@ import cv2
 import numpy as np
 from bosdyn.api import image_pb2
 
+from servicer import run_length
 from servicer.image_request import Wanted
+from servicer.orientation import UPRIGHT, NothingLeftError, Orientation
 from servicer.pixel_formats import GREY_U8, SERVED, Picture
 from shm import Encoding, Frame
 
 
 class UndecodableFrameError(Exception):
-    """The camera's own compressed picture cannot be decoded."""
+    """No picture can be made of a frame: its own compression is broken, or our side fails. The message says which."""
 
 
 @dataclass(frozen=True)
 class Encoded:
     """The picture of one frame as one client wants it, with the frame's own facts.
 
-    `rows` and `cols` are those of `data`, `frame_rows` and `frame_cols` those of the camera's picture.
+    `rows` and `cols` are those of `data`, `frame_rows` and `frame_cols` those of the camera's frame, before it was put
+    upright.
     """
 
     data: bytes
@@ -34,19 +37,20 @@ class Encoded:
     exposure_s: float
 
 
-def encode(frame: Frame, wanted: Wanted) -> Encoded:
-    """Make what was wanted from one frame. Raises UndecodableFrameError for a broken compressed one.
+def encode(frame: Frame, wanted: Wanted, orientation: Orientation = UPRIGHT) -> Encoded:
+    """Make what was wanted from one frame. Raises UndecodableFrameError if that cannot be done.
 
     Runs on the ring's own memory: the result holds no reference to it.
     """
-    picture, encoding = _decode(frame, wanted)
-    frame_rows, frame_cols = picture.shape[:2]
-    picture = _resize(picture, encoding, wanted.resize_ratio)
+    try:
+        picture, encoding = _decode(frame, wanted)
+        picture = _resize(orientation.apply(picture), encoding, wanted.resize_ratio)
+        data = _to_bytes(picture, encoding, wanted)
+    except NothingLeftError as error:
+        raise UndecodableFrameError(str(error)) from error
+    except cv2.error as error:
+        raise UndecodableFrameError(f"its picture could not be encoded: {_reason(error)}") from error
     rows, cols = picture.shape[:2]
-    if wanted.image_format == image_pb2.Image.FORMAT_JPEG:
-        data = _to_jpeg(picture, encoding, wanted)
-    else:
-        data = SERVED[encoding][wanted.pixel_format](picture).tobytes()
     return Encoded(
         data=data,
         rows=rows,
@@ -54,8 +58,8 @@ def encode(frame: Frame, wanted: Wanted) -> Encoded:
         wanted=wanted,
         frame_number=frame.frame_number,
         captured_ns=frame.captured_ns,
-        frame_rows=frame_rows,
-        frame_cols=frame_cols,
+        frame_rows=frame.rows,
+        frame_cols=frame.cols,
         gain=frame.gain,
         exposure_s=frame.exposure_s,
     )
@@ -79,9 +83,17 @@ def _resize(picture: Picture, encoding: Encoding, ratio: float) -> Picture:
     if ratio == 1.0:
         return picture
     rows, cols = (max(1, round(side * ratio)) for side in picture.shape[:2])
-    # The mean of two distances, or of a distance and 0 for "none", is where nothing is.
-    method = cv2.INTER_NEAREST if encoding is Encoding.DEPTH16 else cv2.INTER_AREA
+    # The mean of two distances, or of a distance and 0 for "none", is where nothing is. (The method that is not called
+    # exact takes a corner of what becomes one pixel, and not its middle.)
+    method = cv2.INTER_NEAREST_EXACT if encoding is Encoding.DEPTH16 else cv2.INTER_AREA
     return cv2.resize(picture, (cols, rows), interpolation=method)
+
+
+def _to_bytes(picture: Picture, encoding: Encoding, wanted: Wanted) -> bytes:
+    if wanted.image_format == image_pb2.Image.FORMAT_JPEG:
+        return _to_jpeg(picture, encoding, wanted)
+    converted = SERVED[encoding][wanted.pixel_format](picture)
+    return run_length.encode(converted) if wanted.image_format == image_pb2.Image.FORMAT_RLE else converted.tobytes()
 
 
 def _to_jpeg(picture: Picture, encoding: Encoding, wanted: Wanted) -> bytes:
@@ -91,4 +103,12 @@ def _to_jpeg(picture: Picture, encoding: Encoding, wanted: Wanted) -> bytes:
         picture = cv2.cvtColor(picture, cv2.COLOR_GRAY2BGR)
     elif encoding is Encoding.BGRA8:
         picture = cv2.cvtColor(picture, cv2.COLOR_BGRA2BGR)
-    return cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, wanted.quality_percent])[1].tobytes()
+    done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, wanted.quality_percent])
+    if not done:
+        raise UndecodableFrameError("its picture could not be encoded as JPEG")
+    return data.tobytes()
+
+
+def _reason(error: cv2.error) -> str:
+    """What OpenCV says, without the places in its own source; some errors have no such part."""
+    return getattr(error, "err", None) or " ".join(str(error).split())

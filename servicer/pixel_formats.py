@@ -22,7 +22,7 @@ RGBA_U8: int = image_pb2.Image.PIXEL_FORMAT_RGBA_U8
 DEPTH_U16: int = image_pb2.Image.PIXEL_FORMAT_DEPTH_U16
 GREY_U16: int = image_pb2.Image.PIXEL_FORMAT_GREYSCALE_U16
 
-COLOUR = (RGB_U8, GREY_U8)  # what a JPEG can hold
+_OF_8_BITS = (RGB_U8, RGBA_U8, GREY_U8)
 
 
 def _convert(code: int) -> _Conversion:
@@ -62,6 +62,11 @@ SERVED: Mapping[Encoding, Mapping[int, _Conversion]] = {**_RAW, Encoding.JPEG: _
 NATIVE: Mapping[Encoding, int] = {encoding: next(iter(formats)) for encoding, formats in SERVED.items()}
 
 
+def fits_in_jpeg(encoding: Encoding) -> bool:
+    """Whether pictures of this encoding can be sent as JPEG, which has 8 bits and no alpha."""
+    return NATIVE[encoding] in _OF_8_BITS
+
+
 def advertised(encoding: Encoding) -> list[int]:
-    """The pixel formats to name in ListImageSources: those that work in every image format, and the camera's own."""
-    return [pixel_format for pixel_format in SERVED[encoding] if pixel_format != RGBA_U8 or encoding is Encoding.BGRA8]
+    """The pixel formats to name in ListImageSources, the camera's own first: all that are answered."""
+    return list(SERVED[encoding])

@@ -28,12 +28,12 @@ SMALLEST_SUBNORMAL = 5e-324
 
 # encoding → for (JPEG, RAW, RLE, not set): the pixel formats that are answered, the choice for "not set" first.
 ANSWERED: dict[Encoding, dict[int, tuple[int, ...]]] = {
-    Encoding.BGR8: {JPEG: (RGB, GREY), RAW: (RGB, GREY, RGBA), RLE: ()},
-    Encoding.JPEG: {JPEG: (RGB, GREY), RAW: (RGB, GREY, RGBA), RLE: ()},
-    Encoding.BGRA8: {JPEG: (RGB, GREY), RAW: (RGBA, RGB, GREY), RLE: ()},
-    Encoding.MONO8: {JPEG: (GREY, RGB), RAW: (GREY, RGB, RGBA), RLE: ()},
-    Encoding.MONO16: {JPEG: (), RAW: (GREY16,), RLE: ()},
-    Encoding.DEPTH16: {JPEG: (), RAW: (DEPTH,), RLE: ()},
+    Encoding.BGR8: dict.fromkeys((JPEG, RAW, RLE), (RGB, GREY, RGBA)),
+    Encoding.JPEG: dict.fromkeys((JPEG, RAW, RLE), (RGB, GREY, RGBA)),
+    Encoding.BGRA8: {JPEG: (RGB, GREY, RGBA), RAW: (RGBA, RGB, GREY), RLE: (RGBA, RGB, GREY)},
+    Encoding.MONO8: dict.fromkeys((JPEG, RAW, RLE), (GREY, RGB, RGBA)),
+    Encoding.MONO16: {RAW: (GREY16,), RLE: (GREY16,)},
+    Encoding.DEPTH16: {RAW: (DEPTH,), RLE: (DEPTH,)},
 }
 
 
@@ -71,12 +71,13 @@ def test_every_combination_is_answered_or_refused_as_the_table_says(
         (Encoding.BGRA8, ANY, (JPEG, RGB)),
         (Encoding.MONO16, ANY, (RAW, GREY16)),
         (Encoding.DEPTH16, ANY, (RAW, DEPTH)),
-        (Encoding.BGRA8, RGBA, (RAW, RGBA)),
-        (Encoding.BGR8, RGBA, (RAW, RGBA)),
+        (Encoding.BGRA8, RGBA, (JPEG, RGBA)),
+        (Encoding.BGR8, RGBA, (JPEG, RGBA)),
+        (Encoding.MONO8, RGB, (JPEG, RGB)),
     ],
 )
 def test_a_format_that_is_not_set_is_chosen(encoding: Encoding, pixel_format: int, expected: tuple[int, int]) -> None:
-    """JPEG where it can hold what was asked for, otherwise RAW."""
+    """JPEG for 8 bits, RAW for 16, and for a pixel format that is not set the camera's own, without the alpha."""
     answer = ask(encoding, pixel_format=pixel_format)
     assert isinstance(answer, Wanted)
     assert (answer.image_format, answer.pixel_format) == expected
@@ -110,17 +111,17 @@ def test_fallback_formats_are_tried_in_order(first: int, fallbacks: list[int], e
         (0.001, 0.01),
         (1e-300, 0.01),
         (SMALLEST_SUBNORMAL, 0.01),
-        (-SMALLEST_SUBNORMAL, None),
-        (-1.0, None),
-        (1.5, None),
-        (math.nextafter(1.0, 2.0), None),
-        (math.inf, None),
-        (-math.inf, None),
+        (-SMALLEST_SUBNORMAL, 0.01),
+        (-1.0, 0.01),
+        (2.0, 1.0),
+        (math.nextafter(1.0, 2.0), 1.0),
+        (math.inf, 1.0),
+        (-math.inf, 0.01),
         (math.nan, None),
     ],
 )
 def test_resize_ratios(ratio: float, expected: float | None) -> None:
-    """0 means no resizing, tiny ones are clipped as the proto says, and what is no ratio is refused."""
+    """0 means no resizing, everything else is clipped to [0.01, 1] as the proto says; only NaN is no ratio."""
     answer = ask(resize_ratio=ratio)
     assert answer == (Refusal(NO_RATIO) if expected is None else Wanted(JPEG, RGB, 75, expected))
 
@@ -152,7 +153,8 @@ def test_qualities(percent: float, expected: int) -> None:
 
 def test_quality_does_not_matter_for_raw() -> None:
     """Clients who differ in nothing else share one picture."""
-    assert ask(image_format=RAW, quality_percent=10) == ask(image_format=RAW, quality_percent=90)
+    for image_format in (RAW, RLE):
+        assert ask(image_format=image_format, quality_percent=10) == ask(image_format=image_format, quality_percent=90)
 
 
 def test_an_empty_dict_of_parameters_is_none() -> None:
@@ -180,11 +182,15 @@ def test_very_many_unknown_parameters_make_a_short_refusal() -> None:
 
 @pytest.mark.parametrize("encoding", PICTURES)
 def test_what_is_advertised_is_answered(encoding: Encoding) -> None:
-    """Every advertised pixel format works in some advertised image format, and the camera's own is among them."""
-    assert NATIVE[encoding] in advertised(encoding)
-    for pixel_format in advertised(encoding):
-        answers = [ask(encoding, image_format=f, pixel_format=pixel_format) for f in image_formats(encoding)]
-        assert any(isinstance(answer, Wanted) for answer in answers)
+    """Every advertised pixel format in every advertised image format, and no others; the camera's own is the first."""
+    assert NATIVE[encoding] == advertised(encoding)[0]
+    for image_format in range(1, 6):
+        for pixel_format in range(1, 9):
+            answer = ask(encoding, image_format=image_format, pixel_format=pixel_format)
+            offered = image_format in image_formats(encoding) and pixel_format in advertised(encoding)
+            assert isinstance(answer, Wanted) == offered
+            if isinstance(answer, Wanted):
+                assert (answer.image_format, answer.pixel_format) == (image_format, pixel_format)
 
 
 def any_double() -> st.SearchStrategy[float]:
@@ -221,7 +227,7 @@ def test_whatever_is_asked_is_wanted_or_refused(
     answer = check(request, encoding)
     if isinstance(answer, Wanted):
         assert answer.pixel_format in SERVED[encoding]
-        assert answer.image_format in (JPEG, RAW)
+        assert answer.image_format in (JPEG, RAW, RLE)
         assert 0.01 <= answer.resize_ratio <= 1.0
         assert 1 <= answer.quality_percent <= 100 if answer.image_format == JPEG else answer.quality_percent == 0
         assert not keys

@@ -30,16 +30,20 @@ def test_a_camera_is_listed_with_what_its_frames_are(served: Served, front: Ring
     front.show(smooth())
     source = served.client.list_image_sources()[0]
     assert (source.rows, source.cols, source.image_type) == (64, 96, SOURCE.IMAGE_TYPE_VISUAL)
-    assert list(source.image_formats) == [IMAGE.FORMAT_JPEG, IMAGE.FORMAT_RAW]
-    assert list(source.pixel_formats) == [IMAGE.PIXEL_FORMAT_RGB_U8, IMAGE.PIXEL_FORMAT_GREYSCALE_U8]
+    assert list(source.image_formats) == [IMAGE.FORMAT_JPEG, IMAGE.FORMAT_RAW, IMAGE.FORMAT_RLE]
+    assert list(source.pixel_formats) == [
+        IMAGE.PIXEL_FORMAT_RGB_U8,
+        IMAGE.PIXEL_FORMAT_GREYSCALE_U8,
+        IMAGE.PIXEL_FORMAT_RGBA_U8,
+    ]
 
 
 def test_a_depth_camera_is_listed_as_one(served: Served, front: Ring) -> None:
-    """Distances come in millimetres, RAW only."""
+    """Distances come in millimetres, RAW or with run lengths."""
     front.show(np.full((64, 96), 1234, "<u2"), Encoding.DEPTH16)
     source = served.client.list_image_sources()[0]
     assert (source.image_type, source.depth_scale) == (SOURCE.IMAGE_TYPE_DEPTH, 1000)
-    assert list(source.image_formats) == [IMAGE.FORMAT_RAW]
+    assert list(source.image_formats) == [IMAGE.FORMAT_RAW, IMAGE.FORMAT_RLE]
     assert list(source.pixel_formats) == [IMAGE.PIXEL_FORMAT_DEPTH_U16]
     image = served.one("front").shot.image
     assert (np.frombuffer(image.data, "<u2") == 1234).all()
@@ -112,7 +116,7 @@ def test_answers_come_in_the_order_of_the_request(instance: str, served: Served,
             "nobody",
             "front",
             image_pb2.ImageRequest(image_source_name="front", resize_ratio=math.nan),
-            image_pb2.ImageRequest(image_source_name="front", image_format=IMAGE.FORMAT_RLE),
+            image_pb2.ImageRequest(image_source_name="front", image_format=999),
             image_pb2.ImageRequest(image_source_name="rear", pixel_format=IMAGE.PIXEL_FORMAT_DEPTH_U16),
             "rear",
         ]

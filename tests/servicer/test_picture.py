@@ -1,18 +1,22 @@
 """From a frame to the bytes that a client gets: colours, sizes, byte order, quality."""
 
+import itertools
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
-from servicer.image_request import Wanted
+from servicer import run_length
+from servicer.image_request import Wanted, image_formats
 from servicer.picture import Encoded, UndecodableFrameError, encode
-from servicer.pixel_formats import DEPTH_U16, GREY_U8, GREY_U16, RGB_U8, RGBA_U8
+from servicer.pixel_formats import DEPTH_U16, GREY_U8, GREY_U16, RGB_U8, RGBA_U8, advertised
 from shm import Encoding
 from tests.servicer.serving import BLUE, GREEN, IMAGE, RED, Picture, frame_of, one_colour, smooth, to_jpeg
 
-JPEG, RAW = IMAGE.FORMAT_JPEG, IMAGE.FORMAT_RAW
+JPEG, RAW, RLE = IMAGE.FORMAT_JPEG, IMAGE.FORMAT_RAW, IMAGE.FORMAT_RLE
+PICTURES = [encoding for encoding in Encoding if encoding is not Encoding.JSON]
+BYTES = {GREY_U8: 1, RGB_U8: 3, RGBA_U8: 4, DEPTH_U16: 2, GREY_U16: 2}  # of a pixel
 GREYS = {BLUE: 29, GREEN: 150, RED: 76}  # ITU-R BT.601
 CHANNELS = {GREY_U8: 1, RGB_U8: 3, RGBA_U8: 4}
 TOLERANCE = 6  # of a JPEG of one colour
@@ -105,6 +109,88 @@ def test_16_bit_samples_have_the_byte_order_of_the_proto(encoding: Encoding, pix
     picture = np.arange(64 * 96, dtype="<u2").reshape(64, 96) * 10
     made = encode(frame_of(picture, encoding, padding_bytes=6), Wanted(RAW, pixel_format, 0, 1.0))
     assert (np.frombuffer(made.data, order).reshape(made.rows, made.cols) == picture).all()
+
+
+def frame_in(encoding: Encoding, picture: Picture) -> Any:
+    """A frame of a BGR picture in any encoding."""
+    if encoding is Encoding.JPEG:
+        return frame_of(picture, encoding, to_jpeg(picture))
+    if encoding in (Encoding.MONO16, Encoding.DEPTH16):
+        return frame_of(picture[:, :, 0].astype("<u2") * 257 + 1, encoding, padding_bytes=2)
+    codes = {Encoding.BGRA8: cv2.COLOR_BGR2BGRA, Encoding.MONO8: cv2.COLOR_BGR2GRAY}
+    return frame_of(cv2.cvtColor(picture, codes[encoding]) if encoding in codes else picture, encoding)
+
+
+def expand(data: bytes, pixel_bytes: int) -> bytes:
+    """Undo run lengths, the plain way."""
+    assert len(data) % (1 + pixel_bytes) == 0
+    runs = [data[at : at + 1 + pixel_bytes] for at in range(0, len(data), 1 + pixel_bytes)]
+    assert all(run[0] for run in runs)
+    return b"".join(run[1:] * run[0] for run in runs)
+
+
+@pytest.mark.parametrize("encoding", PICTURES)
+def test_every_advertised_combination_is_a_picture(encoding: Encoding) -> None:
+    """RAW and RLE have a value for every pixel, a JPEG can be opened and has the label that was asked for."""
+    frame = frame_in(encoding, smooth())
+    for image_format, pixel_format in itertools.product(image_formats(encoding), advertised(encoding)):
+        made = encode(frame, Wanted(image_format, pixel_format, 75 if image_format == JPEG else 0, 0.5))
+        assert (made.rows, made.cols, made.wanted.pixel_format) == (32, 48, pixel_format)
+        if image_format == JPEG:
+            assert decoded(made).ndim == (2 if pixel_format == GREY_U8 else 3)
+        else:
+            plain = made.data if image_format == RAW else expand(made.data, BYTES[pixel_format])
+            assert len(plain) == made.rows * made.cols * BYTES[pixel_format]
+
+
+@pytest.mark.parametrize("encoding", PICTURES)
+@pytest.mark.parametrize("picture", [smooth(), one_colour(RED), np.zeros((64, 96, 3), np.uint8)])
+def test_run_lengths_expand_to_the_raw_picture(encoding: Encoding, picture: Picture) -> None:
+    """Byte for byte, in every pixel format, alpha and 16-bit samples included."""
+    frame = frame_in(encoding, picture)
+    for pixel_format in advertised(encoding):
+        packed, plain = (encode(frame, Wanted(form, pixel_format, 0, 1.0)).data for form in (RLE, RAW))
+        assert expand(packed, BYTES[pixel_format]) == plain
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ([7], [1, 7]),
+        ([7] * 254, [254, 7]),
+        ([7] * 255, [255, 7]),
+        ([7] * 256, [255, 7, 1, 7]),
+        ([7] * 510, [255, 7, 255, 7]),
+        ([7] * 511 + [8, 7], [255, 7, 255, 7, 1, 7, 1, 8, 1, 7]),
+    ],
+)
+def test_runs_are_of_at_most_255_pixels(row: list[int], expected: list[int]) -> None:
+    """One byte says how often the pixel after it comes: there are no runs of 0, and none that does not fit."""
+    assert list(run_length.encode(np.array([row], np.uint8))) == expected
+
+
+def test_runs_of_large_pictures() -> None:
+    """However many pixels: rows run on into each other, and nothing is lost where the work is divided."""
+    picture = np.zeros((700, 1000), np.uint8)
+    picture[300:, 500:] = np.random.default_rng(1).integers(0, 3, (400, 500))
+    packed = run_length.encode(picture)
+    assert expand(packed, 1) == picture.tobytes()
+    assert len(packed) < picture.size
+    assert len(run_length.encode(np.zeros((100, 510), np.uint8))) == 2 * 200
+
+
+def test_a_fault_of_opencv_is_an_error_with_a_name(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
+    """What fails on our side has a sentence as well, and reaches no client as an aborted call."""
+    with pytest.raises(UndecodableFrameError, match="could not be encoded"):
+        jpeg(frame_of(np.zeros((16, 65535), np.uint8), Encoding.MONO8))  # no JPEG is so wide
+    capfd.readouterr()  # what OpenCV says about it
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise cv2.error("out of\nmemory")
+
+    monkeypatch.setattr(cv2, "resize", fail)
+    with pytest.raises(UndecodableFrameError, match="its picture could not be encoded: out of memory"):
+        jpeg(frame_of(smooth(), Encoding.BGR8), ratio=0.5)
 
 
 def test_shrinking_depth_invents_no_distances() -> None:

@@ -1,0 +1,33 @@
+"""The proto's FORMAT_RLE: every pixel value, of any size, with one byte before it that says how often it comes.
+
+The pixels are those of the RAW form, row after row; a run may go on in the next row.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from servicer.pixel_formats import Picture
+
+_LONGEST_RUN = 255
+_CHUNK_PIXELS = 1 << 18  # at once, so that what is needed meanwhile does not grow with the picture
+
+
+def encode(picture: Picture) -> bytes:
+    """Encode a picture (rows, cols[, channels]) of any sample size, in the byte order that it has."""
+    rows, cols = picture.shape[:2]
+    pixels = np.ascontiguousarray(picture).view(np.uint8).reshape(rows * cols, -1)
+    chunks = (pixels[start : start + _CHUNK_PIXELS] for start in range(0, len(pixels), _CHUNK_PIXELS))
+    return b"".join(_encode(chunk) for chunk in chunks)
+
+
+def _encode(pixels: NDArray[np.uint8]) -> bytes:
+    """Encode pixels (count, bytes of each)."""
+    changes = np.flatnonzero((pixels[1:] != pixels[:-1]).any(axis=1)) + 1
+    starts = np.concatenate(([0], changes))
+    lengths = np.diff(starts, append=len(pixels))
+    pieces = (lengths - 1) // _LONGEST_RUN + 1  # of each run: all of 255 pixels but its last
+    encoded = np.empty((int(pieces.sum()), 1 + pixels.shape[1]), np.uint8)
+    encoded[:, 0] = _LONGEST_RUN
+    encoded[np.cumsum(pieces) - 1, 0] = lengths - (pieces - 1) * _LONGEST_RUN
+    encoded[:, 1:] = pixels[np.repeat(starts, pieces)]
+    return encoded.tobytes()
