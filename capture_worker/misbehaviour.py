@@ -11,13 +11,14 @@ A line is `"<seconds after open>: <what> [argument]"`:
     freeze           deliver the same picture from now on, with times that advance
     garbage [count]  deliver things that are no frames, `count` of them or from now on
     unplug           fail every read from now on
+    reject [gain]    refuse parameters with so much gain or more from now on (0)
 """
 
 import re
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
-Kind = Literal["hang", "crash", "exit", "segfault", "slow", "wrong_size", "freeze", "garbage", "unplug"]
+Kind = Literal["hang", "crash", "exit", "segfault", "slow", "wrong_size", "freeze", "garbage", "unplug", "reject"]
 
 _LINE = re.compile(r"\s*(?P<at>\d+(?:\.\d+)?)\s*:\s*(?P<kind>\w+)(?:\s+(?P<argument>\S+))?\s*", re.ASCII)
 _ARGUMENTS = {
@@ -25,6 +26,7 @@ _ARGUMENTS = {
     "slow": r"\d+(\.\d+)?",
     "wrong_size": r"\d{2,5}x\d{2,5}",
     "garbage": r"[1-9]\d{0,5}",
+    "reject": r"\d+(\.\d+)?",
 }
 
 

@@ -69,11 +69,14 @@ class FramePublisher:
             self._holding = building.pop_all()
         self._ring, self._shape = ring, (frame.rows, frame.cols, frame.encoding)
 
-    def publish(self, frame: CapturedFrame) -> int:
-        """Publish a frame that fits and return its number. Raises ForeignSegmentError for a new ring's name."""
+    def publish(self, frame: CapturedFrame, params_id: bytes) -> int:
+        """Publish a frame that fits, captured with these parameters, and return its number.
+
+        Raises ForeignSegmentError for a new ring's name.
+        """
         if self._ring is None:
             raise ValueError("no ring was built for this frame")
-        number = _publish_into(self._ring, frame)
+        number = _publish_into(self._ring, frame, params_id)
         self.frames += 1
         if self.frames > 1:  # what was lost while starting belongs to nobody
             self._count_drops(frame.lost)
@@ -92,7 +95,7 @@ class FramePublisher:
                 self._ring.count_drop()
 
 
-def _publish_into(ring: RingWriter, frame: CapturedFrame) -> int:
+def _publish_into(ring: RingWriter, frame: CapturedFrame, params_id: bytes) -> int:
     return ring.publish(
         frame.payload.data,
         captured_ns=frame.captured_ns,
@@ -102,6 +105,7 @@ def _publish_into(ring: RingWriter, frame: CapturedFrame) -> int:
         encoding=frame.encoding,
         gain=frame.gain,
         exposure_s=frame.exposure_s,
+        params_id=params_id,
     )
 
 

@@ -1,10 +1,12 @@
 """A camera without hardware: the self-describing pattern at an exact rate, and every known way to go wrong.
 
 Frame n is due at n periods of CLOCK_MONOTONIC and is painted with the number n: numbers survive a restart, two
-cameras of one rate run in step, and a late frame is skipped instead of moving all later ones.
+cameras of one rate run in step, and a late frame is skipped instead of moving all later ones. A frame whose exposure
+takes longer than a period is due at the first period after its end.
 """
 
 import ctypes
+import dataclasses
 import os
 import time
 from collections.abc import Mapping
@@ -20,6 +22,7 @@ from capture_worker.camera import (
     CapturedFrame,
     CorruptFrameError,
     Description,
+    ParametersRejectedError,
     ReadFailedError,
     jpeg_frame,
     raw_frame,
@@ -29,6 +32,7 @@ from supervision.camera_settings import CameraSettings
 
 _DEFAULT_SIZE = (480, 640)
 _DEFAULT_FPS = 30.0
+_DEFAULT_EXPOSURE_S = 0.01  # and no more than half a period
 _DEFAULT_SLOW_S = 0.5
 _JPEG_QUALITY = 90
 _GARBAGE = (
@@ -50,8 +54,12 @@ class SyntheticCamera:
         self._fps = settings.fps or _DEFAULT_FPS
         self._period_ns = round(1e9 / self._fps)
         self._script = parse_script(settings.synthetic.script)
+        self._gain = 0.0  # dB
+        self._exposure_s = min(_DEFAULT_EXPOSURE_S, 0.5 / self._fps)
+        self._param_spec = _param_spec(self._exposure_s)
         self._opened_ns = 0
         self._last_number = -1
+        self._exposed_from_ns = 0
         self._frozen_number: int | None = None
         self._garbage_sent = 0
 
@@ -59,7 +67,7 @@ class SyntheticCamera:
         """Start the script's clock; the first frame is the next one that is due."""
         cv2.setNumThreads(1)  # every camera has a process of its own
         self._opened_ns = time.monotonic_ns()
-        self._last_number = self._opened_ns // self._period_ns
+        self._begin_exposure(self._opened_ns)
         return self
 
     def __exit__(
@@ -69,24 +77,37 @@ class SyntheticCamera:
 
     def describe(self) -> Description:
         """Say what it was set to."""
-        return Description("synthetic", self._fps)
+        return Description("synthetic", self._fps, self._param_spec)
 
-    def apply(self, _values: Mapping[str, Any]) -> None:
-        """Nothing is queued, and there are no parameters: every frame is painted when it is asked for."""
+    def apply(self, values: Mapping[str, Any]) -> None:
+        """Set gain and exposure, and begin a new exposure now."""
+        gain = values["gain"]["double_value"]["value"]
+        if (step := self._active("reject")) and gain >= step.figure(0):
+            raise ParametersRejectedError(f"the script says: reject a gain of {gain:g} dB")
+        self._gain, self._exposure_s = gain, values["exposure"]["double_value"]["value"]
+        self._begin_exposure(time.monotonic_ns())
 
     def capture(self) -> CapturedFrame | None:
         """Wait for the next frame that is due and paint it, or misbehave."""
-        due_ns = (self._last_number + 1) * self._period_ns
-        wait_s = (due_ns - time.monotonic_ns()) / 1e9
+        due = self._due_number()
+        wait_s = (due * self._period_ns - time.monotonic_ns()) / 1e9
         if wait_s > WAIT_SLICE_S:
             time.sleep(WAIT_SLICE_S)
             return None
         time.sleep(max(wait_s, 0))
         self._misbehave()
         number = time.monotonic_ns() // self._period_ns
-        lost = number - self._last_number - 1
-        self._last_number = number
-        return self._frame(number, lost)
+        self._begin_exposure(number * self._period_ns)
+        frame = self._frame(number, number - due)
+        return dataclasses.replace(frame, gain=self._gain, exposure_s=self._exposure_s)
+
+    def _begin_exposure(self, now_ns: int) -> None:
+        self._exposed_from_ns, self._last_number = now_ns, now_ns // self._period_ns
+
+    def _due_number(self) -> int:
+        """Number of the first frame whose time has come when the exposure ends."""
+        ready_ns = self._exposed_from_ns + round(self._exposure_s * 1e9)
+        return max(self._last_number + 1, -(-ready_ns // self._period_ns))
 
     def _frame(self, number: int, lost: int) -> CapturedFrame:
         if self._active("garbage"):
@@ -140,6 +161,12 @@ class SyntheticCamera:
         if kind == "garbage" and steps and self._garbage_sent >= steps[-1].figure(float("inf")):
             return None
         return steps[-1] if steps else None
+
+
+def _param_spec(exposure_s: float) -> dict[str, Any]:
+    gain = {"default_value": 0.0, "min_value": 0.0, "max_value": 24.0, "units": {"name": "dB"}}
+    exposure = {"default_value": exposure_s, "min_value": 1e-5, "max_value": 10.0, "units": {"name": "s"}}
+    return {"specs": {name: {"spec": {"double_spec": spec}} for name, spec in (("gain", gain), ("exposure", exposure))}}
 
 
 def _hang() -> NoReturn:

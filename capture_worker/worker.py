@@ -2,32 +2,23 @@
 
 import logging
 import os
-import time
-from typing import Any
 
 from pydantic import ValidationError
 
-from capture_worker.camera import (
-    Camera,
-    CameraError,
-    CapturedFrame,
-    CorruptFrameError,
-    EndOfVideoError,
-    ReadFailedError,
-)
+from capture_worker.camera import Camera, CameraError, EndOfVideoError
+from capture_worker.defaults import apply_defaults
 from capture_worker.environment import opencv_environment
+from capture_worker.loop import CaptureLoop
 from capture_worker.misbehaviour import ScriptError
 from capture_worker.publisher import FramePublisher
+from capture_worker.requests import CaptureRequests
 from capture_worker.source import source_of
 from shm import ForeignSegmentError, ShmFullError
+from shm.parameters import ParametersError
 from supervision import exit_codes
 from supervision.camera_settings import CameraSettings
 from supervision.lifeline import Lifeline
 from supervision.settings import WorkerConfiguration, what_is_wrong
-
-MAX_FAILURES_IN_A_ROW = 5
-_LOG_INTERVAL_S = 10.0
-_RING_TIMEOUT_S = 5.0  # to allocate and clear the memory of a new ring
 
 _log = logging.getLogger(__name__)
 
@@ -37,10 +28,6 @@ class CaptureWorker:
 
     def __init__(self, lifeline: Lifeline) -> None:
         self._lifeline = lifeline
-        self._facts: dict[str, Any] = {}
-        self._failures = 0
-        self._last_success_s = 0.0
-        self._quiet_until_s = 0.0
 
     def run(self) -> int:
         """Capture until SIGTERM, the end of the video, or a failure."""
@@ -58,68 +45,40 @@ class CaptureWorker:
         except ForeignSegmentError as error:
             self._lifeline.error("shm_foreign", str(error.strerror))
             return exit_codes.SHM_FAILED
-        except (ValidationError, ScriptError) as error:
-            text = what_is_wrong(error) if isinstance(error, ValidationError) else str(error)
-            self._lifeline.error("bad_configuration", text)
+        except (ValidationError, ScriptError, ParametersError) as error:
+            self._refuse(error)
             return exit_codes.BAD_CONFIGURATION
         return exit_codes.TERMINATED
+
+    def _refuse(self, error: ValidationError | ScriptError | ParametersError) -> None:
+        if isinstance(error, ParametersError):
+            self._lifeline.error("parameters", f"parameters: {error}")
+        else:
+            text = what_is_wrong(error) if isinstance(error, ValidationError) else str(error)
+            self._lifeline.error("bad_configuration", text)
 
     def _serve(self, configuration: WorkerConfiguration) -> None:
         if self._lifeline.stopping:
             return  # asked to end while this was still being loaded: a device takes its time to open and close
         settings = configuration.camera
+        where = configuration.instance, configuration.name
         self._lifeline.promise(settings.open_timeout_s)
         with _make_camera(configuration.name, settings) as camera:
-            description = camera.describe()
-            with FramePublisher(configuration.instance, configuration.name, settings.slots, description) as publisher:
-                self._last_success_s = time.monotonic()
-                while not self._lifeline.stopping:
-                    self._lifeline.end_if_orphaned()
-                    self._lifeline.promise(camera.capture_limit_s, **self._facts)
-                    self._step(camera, publisher)
+            defaults = apply_defaults(camera, settings.parameters)
+            with (
+                FramePublisher(*where, settings.slots, defaults.description) as publisher,
+                CaptureRequests(*where) as requests,
+            ):
+                self._run(CaptureLoop(camera, settings, defaults, publisher, requests, self._lifeline), requests)
 
-    def _step(self, camera: Camera, publisher: FramePublisher) -> None:
+    def _run(self, loop: CaptureLoop, requests: CaptureRequests) -> None:
         try:
-            frame = camera.capture()
-        except (ReadFailedError, CorruptFrameError) as error:
-            if self._lifeline.stopping:
-                return  # SIGTERM interrupts some drivers' waiting: that is no failure
-            publisher.count_error()
-            self._tolerate(error, publisher.errors, camera.capture_limit_s)
-            return
-        if frame is not None:
-            self._publish(frame, publisher)
-            self._failures, self._last_success_s = 0, time.monotonic()
-
-    def _publish(self, frame: CapturedFrame, publisher: FramePublisher) -> None:
-        if not publisher.fits(frame):
-            _log.info("a new ring for frames of %d x %d %s", frame.cols, frame.rows, frame.encoding.name.lower())
-            self._lifeline.promise(_RING_TIMEOUT_S, **self._facts)
-            publisher.build_ring(frame)
-        number = publisher.publish(frame)
-        self._facts = {
-            "frames": publisher.frames,
-            "frame_number": number,
-            "captured_ns": frame.captured_ns,
-            "rows": frame.rows,
-            "cols": frame.cols,
-            "encoding": frame.encoding.name.lower(),
-            "drops": publisher.drops,
-            "errors": publisher.errors,
-        }
-        if publisher.frames == 1:
-            self._lifeline.ready(**self._facts)
-
-    def _tolerate(self, error: CameraError, errors: int, limit_s: float) -> None:
-        """Go on after a failed read, unless there were too many or they took too long together."""
-        now_s = time.monotonic()
-        if now_s >= self._quiet_until_s:
-            _log.warning("failed reads so far: %d, the last one: %s", errors, error)
-            self._quiet_until_s = now_s + _LOG_INTERVAL_S
-        self._failures += 1
-        silent_s = now_s - self._last_success_s
-        if self._failures > MAX_FAILURES_IN_A_ROW or silent_s > limit_s:
-            raise type(error)(f"no frame for {silent_s:.1f} s, failed reads in a row: {self._failures}; {error}")
+            while not self._lifeline.stopping:
+                self._lifeline.end_if_orphaned()
+                loop.turn()
+        except CameraError as error:
+            requests.fail_all("camera", str(error))
+            raise
 
 
 def _make_camera(name: str, settings: CameraSettings) -> Camera:

@@ -18,14 +18,16 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from shm.frame import DEFAULT_PARAMS_ID
 from shm.layout import PARAMS_ID_BYTES
 
 _MOST_PROBLEMS = 8
 _SHOWN_CHARACTERS = 128
-_INT64 = range(-(1 << 63), 1 << 63)
+_INT64 = (-(1 << 63), (1 << 63) - 1)
+
+_T = TypeVar("_T")
 
 ProblemKind = Literal["unsupported", "type", "value"]
 
@@ -110,27 +112,40 @@ def _kind_of(param_spec: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     return key.removesuffix("_spec"), param_spec.get(key, {})
 
 
-def _checked(
-    param_spec: Mapping[str, Any], param: Mapping[str, Any], path: str, problems: list[Problem]
-) -> dict[str, Any] | None:
+def _checked(param_spec: Mapping[str, Any], param: Any, path: str, problems: list[Problem]) -> dict[str, Any] | None:
     kind, spec = _kind_of(param_spec)
     tag = f"{kind}_value"
-    if kind not in _CHECKS or tag not in param:
-        given = next(iter(param), "nothing").removesuffix("_value")
-        problems.append(Problem("type", f"{_shown(path)} has to be of the type {kind}, not {given}"))
+    tagged = param if isinstance(param, Mapping) else {}
+    if kind not in _CHECKS or not isinstance(tagged.get(tag), Mapping):
+        given = str(next(iter(tagged), "nothing")).removesuffix("_value")[:_SHOWN_CHARACTERS]
+        problems.append(Problem("type", f"{_shown(path)} has to be of the type {kind or 'of no value'}, not {given}"))
         return None
     before = len(problems)
-    checked = _CHECKS[kind](spec, param[tag], path, problems)
+    checked = _CHECKS[kind](spec, tagged[tag], path, problems)
     return {tag: checked} if len(problems) == before else None
+
+
+def _entry(param: Mapping[str, Any], key: str, default: _T, path: str, problems: list[Problem]) -> _T:
+    """What a value says under `key`; the default if it says nothing, or nothing that can be understood."""
+    value = param.get(key, default)
+    if isinstance(value, type(default)):
+        return value
+    problems.append(Problem("type", f"{_shown(path)} cannot be understood: its {key[:_SHOWN_CHARACTERS]}"))
+    return default
 
 
 def _check_number(
     spec: Mapping[str, Any], param: Mapping[str, Any], path: str, problems: list[Problem], number: Callable[[Any], Any]
 ) -> dict[str, Any]:
-    value = number(param.get("value", 0))
     least, most = spec.get("min_value"), spec.get("max_value")
+    try:
+        value = number(param.get("value", 0))
+    except (TypeError, ValueError, OverflowError):
+        value = math.nan
     if isinstance(value, float) and not math.isfinite(value):
         problems.append(Problem("value", f"{_shown(path)} has to be a finite number"))
+    elif isinstance(value, int) and not _INT64[0] <= value <= _INT64[1]:
+        problems.append(Problem("value", f"{_shown(path)} is no number of 64 bits"))
     elif least is not None and value < number(least):
         problems.append(Problem("value", f"{_shown(path)} is {value}; the least is {number(least)}"))
     elif most is not None and value > number(most):
@@ -151,14 +166,14 @@ def _check_bool(_spec: Any, param: Any, _path: str, _problems: list[Problem]) ->
 
 
 def _check_string(spec: Any, param: Any, path: str, problems: list[Problem]) -> dict[str, Any]:
-    value, options = param.get("value", ""), spec.get("options", [])
+    value, options = _entry(param, "value", "", path, problems), spec.get("options", [])
     if options and not spec.get("editable", False) and value not in options:
         problems.append(Problem("value", f"{_shown(path)} is {_shown(value)}; it can be {_shown(', '.join(options))}"))
     return {"value": value}
 
 
 def _check_roi(spec: Any, param: Any, path: str, problems: list[Problem]) -> dict[str, Any]:
-    area = param.get("area", {})
+    area: dict[str, Any] = _entry(param, "area", {}, path, problems)
     for shape in ("rectangle", "polygon"):
         if shape in area and not spec.get(f"allows_{shape}", False):
             problems.append(Problem("value", f"{_shown(path)} may not be a {shape}"))
@@ -166,11 +181,11 @@ def _check_roi(spec: Any, param: Any, path: str, problems: list[Problem]) -> dic
 
 
 def _check_dict(spec: Any, param: Any, path: str, problems: list[Problem]) -> dict[str, Any]:
-    return {"values": _complete_dict(spec, param.get("values", {}), f"{path}.", problems)}
+    return {"values": _complete_dict(spec, _entry(param, "values", {}, path, problems), f"{path}.", problems)}
 
 
 def _check_list(spec: Any, param: Any, path: str, problems: list[Problem]) -> dict[str, Any]:
-    elements = param.get("values", [])
+    elements: list[Any] = _entry(param, "values", [], path, problems)
     least, most = int(spec.get("min_number_of_values", 0)), int(spec.get("max_number_of_values", 1 << 31))
     if not least <= len(elements) <= most:
         problems.append(Problem("value", f"{_shown(path)} has {len(elements)} elements; it needs {least} to {most}"))
@@ -180,13 +195,15 @@ def _check_list(spec: Any, param: Any, path: str, problems: list[Problem]) -> di
 
 
 def _check_one_of(spec: Any, param: Any, path: str, problems: list[Problem]) -> dict[str, Any]:
-    key = param.get("key", "")
+    key = _entry(param, "key", "", path, problems)
     choices = spec.get("specs", {})
     if key not in choices:
         can_be = _shown(", ".join(sorted(choices)))
         problems.append(Problem("value", f"{_shown(path)} chooses {_shown(key)}; it can choose {can_be}"))
         return {}
-    chosen = param.get("values", {}).get(key, {}).get("values", {})
+    chosen: dict[str, Any] = _entry(param, "values", {}, path, problems)
+    for step in (key, "values"):
+        chosen = _entry(chosen, step, {}, path, problems)
     return _one_of(key, _complete_dict(_child(spec, key), chosen, f"{path}.{key}.", problems))
 
 
@@ -239,9 +256,15 @@ def _tag(param_spec: Mapping[str, Any], value: Any, path: str) -> dict[str, Any]
         element_spec = spec.get("element_spec", {})
         return {"list_value": {"values": [_tag(element_spec, e, f"{path}[{i}]") for i, e in enumerate(value)]}}
     if kind == "one_of":
-        key = next(iter(value), "")
-        return {"one_of_value": _one_of(key, from_plain(_child(spec, key), value.get(key, {})))}
+        return {"one_of_value": _tag_choice(spec, value, path)}
     return {f"{kind}_value": {"value": value}}
+
+
+def _tag_choice(spec: Mapping[str, Any], value: Mapping[str, Any], path: str) -> dict[str, Any]:
+    if len(value) != 1 or not all(isinstance(chosen, dict) for chosen in value.values()):
+        raise ParametersError([Problem("type", f"{_shown(path)} has to be a table with one table, its choice")])
+    [(key, chosen)] = value.items()
+    return _one_of(key, from_plain(_child(spec, key), chosen))
 
 
 _PLAIN_TYPES: Mapping[str, type | tuple[type, ...]] = {

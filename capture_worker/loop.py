@@ -1,0 +1,280 @@
+"""When a camera captures: always, for a request, or while somebody asks; and with which parameters.
+
+One thread, one loop. A frame is published with the id of the parameters that it was really captured with, and every
+answer names a frame that was published before. Between two frames for requests lies one for everybody else.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from capture_worker.camera import (
+    WAIT_SLICE_S,
+    Camera,
+    CameraError,
+    CapturedFrame,
+    CorruptFrameError,
+    DecodingCamera,
+    ParametersRejectedError,
+    ReadFailedError,
+    UnsupportedRequestError,
+)
+from capture_worker.defaults import Defaults
+from capture_worker.publisher import FramePublisher
+from capture_worker.requests import CaptureRequests, Waiting
+from shm import DEFAULT_PARAMS_ID
+from shm.capture_requests import CaptureRequest
+from shm.parameters import ParametersError, Problem, complete, parameters_id
+from supervision.camera_settings import CameraSettings
+from supervision.lifeline import ErrorCode, Lifeline
+
+MAX_FAILURES_IN_A_ROW = 5
+_LOG_INTERVAL_S = 10.0
+_COMPLAINT_INTERVAL_S = 1.0
+_RING_TIMEOUT_S = 5.0  # to allocate and clear the memory of a new ring
+_IDLE_PROMISE_S = 2 * WAIT_SLICE_S
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Shot:
+    """A published frame. No part of it was exposed before `begun_ns`, which is 0 if nobody took care of that."""
+
+    params_id: bytes
+    frame_number: int
+    captured_ns: int
+    begun_ns: int
+
+
+class CaptureLoop:
+    """The work of one open camera. `defaults` are in force unless they say otherwise."""
+
+    def __init__(
+        self,
+        camera: Camera,
+        settings: CameraSettings,
+        defaults: Defaults,
+        publisher: FramePublisher,
+        requests: CaptureRequests,
+        lifeline: Lifeline,
+    ) -> None:
+        self._camera = camera
+        self._settings = settings
+        self._defaults = defaults
+        self._spec = defaults.description.param_spec or {}
+        self._publisher = publisher
+        self._requests = requests
+        self._lifeline = lifeline
+        self._in_force: Mapping[str, Any] | None = defaults.values
+        self._owes_frame = True  # the first one shows that the camera works, in every mode
+        self._last: _Shot | None = None
+        self._facts: dict[str, Any] = {}
+        self._patience = _Patience(camera.capture_limit_s)
+        self._complained_s = float("-inf")
+        self._quiet_until_s = 0.0
+
+    def turn(self) -> None:
+        """Do one thing: answer a request, capture a frame for everybody, or wait for a request.
+
+        Takes as long as one capture of the camera. Raises CameraError when the camera does not work any more,
+        EndOfVideoError, ShmFullError or ForeignSegmentError.
+        """
+        self._requests.receive()
+        self._repeat_complaint()
+        group = [] if self._owes_frame else self._requests.first()
+        if group:
+            self._serve(group)
+        elif self._owes_frame or self._is_asked():
+            self._capture_for_everybody()
+        else:
+            self._idle()
+
+    def _is_asked(self) -> bool:
+        """Whether frames are wanted even if nobody waits for one."""
+        if self._settings.mode == "while_asked":
+            return time.monotonic() - self._requests.asked_s < self._settings.idle_after_s
+        return self._settings.mode == "continuous"
+
+    def _idle(self) -> None:
+        self._in_force = None  # what is captured next is to be exposed then: `apply` takes care of that
+        self._patience.renew()
+        self._lifeline.promise(_IDLE_PROMISE_S, **self._facts, idle=True)
+        self._requests.wait(WAIT_SLICE_S)
+
+    def _capture_for_everybody(self) -> None:
+        self._lifeline.promise(self._camera.capture_limit_s, **self._facts)
+        try:
+            if self._in_force != self._defaults.values:
+                self._apply(self._defaults.values)
+            frame = self._camera.capture()
+        except (ReadFailedError, CorruptFrameError, ParametersRejectedError) as error:
+            self._bear(error, self._patience)
+            return
+        if frame is not None:
+            self._publish(frame, DEFAULT_PARAMS_ID, begun_ns=0)
+            self._owes_frame = False
+
+    def _serve(self, group: list[Waiting]) -> None:
+        request = group[0].request
+        if request.kind == "decode" and self._defaults.description.own_decode is None:
+            self._requests.fail(group, "unsupported", "the camera makes no pictures itself")
+            return
+        self._owes_frame = self._is_asked()
+        try:
+            shot = self._last if self._has_right_frame(group) else self._shoot(group)
+        except ParametersError as error:
+            self._requests.fail(group, "parameters", str(error))
+        except ParametersRejectedError as error:
+            self._requests.fail(group, "parameters", str(error))
+            self._complain(error.code, str(error))
+            self._owes_frame = True
+        except CameraError as error:
+            if _is_default(request):
+                raise
+            self._requests.fail(group, "camera", str(error))
+        else:
+            if shot is not None:
+                self._answer(group, shot)
+
+    def _has_right_frame(self, group: list[Waiting]) -> bool:
+        """Whether the last frame will do: exposed after everybody had asked, or the newest of a running camera."""
+        request, last = group[0].request, self._last
+        if last is None or last.params_id.hex() != request.params_id or self._patience.failures:
+            return False
+        is_newest = request.kind == "decode" and self._is_asked()
+        return is_newest or last.begun_ns >= max(waiting.arrived_ns for waiting in group)
+
+    def _shoot(self, group: list[Waiting]) -> _Shot | None:
+        """Capture and publish a frame that is exposed from now on; None once nobody waits for it any more."""
+        request = group[0].request
+        values = self._values_of(request)
+        # What a camera does not manage with a client's parameters says nothing about the camera itself.
+        patience = self._patience if _is_default(request) else _Patience(self._camera.capture_limit_s)
+        begun_ns = time.monotonic_ns()
+        self._lifeline.promise(self._camera.capture_limit_s, **self._facts)
+        self._apply(values)
+        while self._requests.still_waiting(group) and not self._lifeline.stopping:
+            self._lifeline.promise(self._camera.capture_limit_s, **self._facts)
+            try:
+                frame = self._camera.capture()
+            except (ReadFailedError, CorruptFrameError) as error:
+                self._owes_frame = True  # whether the camera itself still works is found out with the defaults
+                self._bear(error, patience)
+                continue
+            if frame is not None:
+                return self._publish(frame, bytes.fromhex(request.params_id), begun_ns)
+            self._requests.receive()
+        return None
+
+    def _values_of(self, request: CaptureRequest) -> Mapping[str, Any]:
+        """Return the values that a request names. Raises ParametersError for those that this camera never offered."""
+        if _is_default(request):
+            return self._defaults.values
+        values = complete(self._spec, request.parameters)
+        if parameters_id(self._spec, values).hex() != request.params_id:
+            raise ParametersError([Problem("value", "the camera's parameters have changed meanwhile")])
+        if self._defaults.rejection is not None:  # there would be no way back
+            raise ParametersError([Problem("value", f"the camera rejects its defaults: {self._defaults.rejection}")])
+        return values
+
+    def _apply(self, values: Mapping[str, Any]) -> None:
+        self._in_force = None  # if this fails, nobody knows
+        try:
+            self._camera.apply(values)
+        except ParametersRejectedError:
+            if self._defaults.rejection is None:
+                raise
+        self._in_force = values
+
+    def _answer(self, group: list[Waiting], shot: _Shot) -> None:
+        request = group[0].request
+        try:
+            picture = self._decode(request.image_request) if request.kind == "decode" else None
+            self._requests.answer(
+                group,
+                frame_number=shot.frame_number,
+                captured_ns=shot.captured_ns,
+                begun_ns=shot.begun_ns,
+                picture=picture,
+            )
+        except UnsupportedRequestError as error:
+            self._requests.fail(group, "unsupported", str(error))
+        except CameraError as error:
+            self._requests.fail(group, "camera", str(error))
+
+    def _decode(self, image_request: Mapping[str, Any]) -> bytes:
+        self._lifeline.promise(self._camera.capture_limit_s, **self._facts)
+        return cast("DecodingCamera", self._camera).decode(image_request)
+
+    def _publish(self, frame: CapturedFrame, params_id: bytes, begun_ns: int) -> _Shot:
+        publisher = self._publisher
+        if not publisher.fits(frame):
+            _log.info("a new ring for frames of %d x %d %s", frame.cols, frame.rows, frame.encoding.name.lower())
+            self._lifeline.promise(_RING_TIMEOUT_S, **self._facts)
+            publisher.build_ring(frame)
+        number = publisher.publish(frame, params_id)
+        self._patience.renew()
+        self._last = _Shot(params_id, number, frame.captured_ns, begun_ns)
+        self._facts = {
+            "frames": publisher.frames,
+            "frame_number": number,
+            "captured_ns": frame.captured_ns,
+            "rows": frame.rows,
+            "cols": frame.cols,
+            "encoding": frame.encoding.name.lower(),
+            "drops": publisher.drops,
+            "errors": publisher.errors,
+        }
+        if publisher.frames == 1:
+            self._lifeline.ready(**self._facts)
+        return self._last
+
+    def _bear(self, error: CameraError, patience: "_Patience") -> None:
+        if self._lifeline.stopping:
+            return  # SIGTERM interrupts some drivers' waiting: that is no failure
+        self._publisher.count_error()
+        now_s = time.monotonic()
+        if now_s >= self._quiet_until_s:
+            _log.warning("failed reads so far: %d, the last one: %s", self._publisher.errors, error)
+            self._quiet_until_s = now_s + _LOG_INTERVAL_S
+        patience.bear(error)
+
+    def _repeat_complaint(self) -> None:
+        """Say again what is still wrong although frames come: an error that is not repeated is over."""
+        if self._defaults.complaint is not None:
+            self._complain("parameters", self._defaults.complaint)
+        elif self._requests.problem is not None:
+            self._complain("shm_foreign", self._requests.problem)
+
+    def _complain(self, code: ErrorCode, text: str) -> None:
+        now_s = time.monotonic()
+        if now_s - self._complained_s >= _COMPLAINT_INTERVAL_S:
+            self._complained_s = now_s
+            self._lifeline.error(code, text)
+
+
+class _Patience:
+    """With captures that fail in a row: a few are tolerated, if they do not take too long together."""
+
+    def __init__(self, limit_s: float) -> None:
+        self.failures = 0
+        self._limit_s = limit_s
+        self._since_s = time.monotonic()
+
+    def renew(self) -> None:
+        """Begin again: there was a frame, or nobody wanted one."""
+        self.failures, self._since_s = 0, time.monotonic()
+
+    def bear(self, error: CameraError) -> None:
+        """Go on after a failed capture, unless it was one too many."""
+        self.failures += 1
+        silent_s = time.monotonic() - self._since_s
+        if self.failures > MAX_FAILURES_IN_A_ROW or silent_s > self._limit_s:
+            raise type(error)(f"no frame for {silent_s:.1f} s, failed reads in a row: {self.failures}; {error}")
+
+
+def _is_default(request: CaptureRequest) -> bool:
+    return request.params_id == DEFAULT_PARAMS_ID.hex()
