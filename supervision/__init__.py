@@ -4,6 +4,7 @@ The loop, from the outside in:
 
     cli            arguments → settings → one call; what a person must know becomes one line and an exit code
     flags, configuration, checks, route, discovery   TOML and flags → `settings`, all mistakes found before the start
+    calibration    camera models from the files of ROS and OpenCV
     loop           start what is due, read reports, kill what broke its promise, reap
     crew           who is run for the settings, in which order, with which configuration line
     child          one child's life: promise, end, next start      health   what it said about itself
@@ -11,5 +12,6 @@ The loop, from the outside in:
     display, status   the board for people and programs            output, sparing   few lines that cannot block us
 
 What the children import is `lifeline` (their end of the pipes), `settings` and `exit_codes`.
-Standard library and pydantic only: no camera driver, no gRPC, no numpy, so that nothing native can take it down.
+Standard library, pydantic and a YAML reader only: no camera driver, no gRPC, no numpy, so that nothing native can
+take it down.
 """

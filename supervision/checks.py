@@ -34,6 +34,7 @@ def check(settings: Settings) -> None:
         if name in _OTHER_CHILDREN:
             raise ConfigurationError(f"cameras.{name}: this is the name of another process; choose another one")
         _check_times(name, camera)
+        _check_geometry(name, camera)
     _check_devices(settings)
     _check_hostname(settings.robot.hostname)
     _check_port(settings)
@@ -66,6 +67,29 @@ def _check_times(name: str, camera: CameraSettings) -> None:
             raise ConfigurationError(
                 f"cameras.{name}.{key}: {limit_s:g} s is shorter than one frame at {camera.fps:g} fps ({period_s:g} s)"
             )
+
+
+def _check_geometry(name: str, camera: CameraSettings) -> None:
+    """What the real frames are shows only when they come; but what was asked for should fit together."""
+    own = camera.camera_interface
+    if own and own.image_decode == "own" and (camera.crop or camera.rotate or camera.flip != "none"):
+        raise ConfigurationError(f"cameras.{name}: a class that makes its own pictures must crop, rotate and flip them")
+    size = _size(camera)
+    if camera.crop and size:
+        (left, top, width, height), (rows, cols) = camera.crop, size
+        if left + width > cols or top + height > rows:
+            raise ConfigurationError(f"cameras.{name}.crop: reaches beyond the picture of {cols} x {rows} pixels")
+    model = camera.camera_model
+    if model and size and (model.width - model.height) * (size[1] - size[0]) < 0:
+        raise ConfigurationError(
+            f"cameras.{name}: the camera model is for {model.width} x {model.height} pixels, and the camera delivers "
+            f"{size[1]} x {size[0]}: it must be that of the picture before it is turned"
+        )
+    mount = camera.mount
+    if mount and mount.parent == (mount.frame_name or camera.source_name or name):
+        raise ConfigurationError(
+            f"cameras.{name}.mount: the sensor's frame and parent are both called {mount.parent!r}"
+        )
 
 
 def _check_devices(settings: Settings) -> None:
@@ -168,15 +192,20 @@ def _used_bytes(instance: str) -> int:
 
 def _ring_bytes(camera: CameraSettings) -> int:
     """Return the size of a camera's ring, 0 when only the device knows how large its frames are."""
-    if camera.driver == "synthetic":
-        rows, cols = camera.height or 480, camera.width or 640
-    elif camera.width and camera.height:
-        rows, cols = camera.height, camera.width
-    else:
+    size = _size(camera)
+    if size is None:
         return 0
+    rows, cols = size
     encoding = camera.synthetic.encoding if camera.driver == "synthetic" else _opencv_encoding(camera)
     compressed = max(_SMALLEST_COMPRESSED_BYTES, rows * cols)
     return camera.slots * (rows * cols * _BYTES_PER_PIXEL[encoding] if encoding in _BYTES_PER_PIXEL else compressed)
+
+
+def _size(camera: CameraSettings) -> tuple[int, int] | None:
+    """Rows and cols of a camera's frames as far as the configuration says."""
+    if camera.width and camera.height:
+        return camera.height, camera.width
+    return (480, 640) if camera.driver == "synthetic" else None
 
 
 def _opencv_encoding(camera: CameraSettings) -> str:

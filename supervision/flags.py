@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from supervision.calibration import with_camera_models
 from supervision.checks import check
 from supervision.configuration import (
     FLAGS,
@@ -84,6 +85,7 @@ def settings_from_flags(
     _put_camera_flags_over(document["cameras"], flags)
     settings = validate(document, _source(flags))
     try:
+        settings = with_camera_models(settings)
         check(settings)
         return with_host_ip(settings, known)
     except ConfigurationError as error:
