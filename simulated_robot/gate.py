@@ -1,5 +1,6 @@
 """The door in front of every call: it counts, misbehaves on command, checks tokens and stamps headers."""
 
+import contextlib
 import functools
 import threading
 from collections.abc import Callable, Sequence
@@ -17,11 +18,16 @@ _Behaviour = Callable[[Any, grpc.ServicerContext], Any]
 
 
 class Gate(grpc.ServerInterceptor):
-    """Wraps the handlers of the robot's `own` services and of the proxy."""
+    """Wraps the handlers of the robot's `own` services and of the proxy.
 
-    def __init__(self, state: RobotState, own: Sequence[ServiceEntry]) -> None:
+    Those of the types in `waiting` call other services themselves: they are not locked while they answer, and take the
+    state's lock on their own.
+    """
+
+    def __init__(self, state: RobotState, own: Sequence[ServiceEntry], waiting: frozenset[str] = frozenset()) -> None:
         self._state = state
         self._own = {entry.type: entry for entry in own}
+        self._waiting = waiting
 
     def intercept_service(
         self,
@@ -46,6 +52,7 @@ class Gate(grpc.ServerInterceptor):
         with self._state.lock:
             if entry.user_token_required and self._state.caller(context) is None:
                 refuse(context, Refusal.UNAUTHENTICATED)
+        with contextlib.nullcontext() if service_type in self._waiting else self._state.lock:
             response = behaviour(request, context)
         self._stamp(response, request, received_ns)
         return response

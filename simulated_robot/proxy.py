@@ -48,7 +48,7 @@ class Proxy(grpc.GenericRpcHandler):
             self._close_all_but(frozenset())
 
     def _forward(self, method: str, request: bytes, context: grpc.ServicerContext) -> bytes:
-        forward: Any = self._channel_to(self._route(method, context)).unary_unary(method)
+        forward: Any = self.channel_to(self._route(method, context)).unary_unary(method)
         call = forward.future(request, timeout=_timeout_s(context), metadata=_metadata(context))
         if not context.add_callback(call.cancel):
             call.cancel()
@@ -72,7 +72,8 @@ class Proxy(grpc.GenericRpcHandler):
             refuse(context, Refusal.UNAUTHENTICATED)
         return registration
 
-    def _channel_to(self, registration: Registration) -> grpc.Channel:
+    def channel_to(self, registration: Registration) -> grpc.Channel:
+        """Return the connection to a registered service, for the robot's own calls too."""
         target = _target(registration)
         with self._lock:
             if target not in self._channels:

@@ -20,7 +20,10 @@ from bosdyn.api.service_fault_pb2 import ServiceFault
 
 from simulated_robot.auth_service import AuthService
 from simulated_robot.certificates import Certificates
+from simulated_robot.data_acquisition_service import DataAcquisitionService
+from simulated_robot.data_acquisition_store_service import DataAcquisitionStoreService
 from simulated_robot.data_buffer_service import DataBufferService
+from simulated_robot.data_store import StoredItem
 from simulated_robot.directory_registration_service import DirectoryRegistrationService
 from simulated_robot.directory_service import DirectoryService
 from simulated_robot.fault_service import FaultService
@@ -47,6 +50,7 @@ SERVICES = (
     FaultService,
     RobotStateService,
     DataBufferService,
+    DataAcquisitionStoreService,
 )
 
 _WORKERS = 64  # a silent or slow robot parks one per call
@@ -82,10 +86,11 @@ class SimulatedRobot:
     ) -> None:
         self.port = port
         self._ca_file = ca_file
-        self._entries = [service.entry for service in SERVICES]
+        self._entries = [service.entry for service in (*SERVICES, DataAcquisitionService)]
         self._state = RobotState(self._entries, clock_skew_s, payloads, users)
-        self._services = [service(self._state) for service in SERVICES]
         self._proxy = Proxy(self._state)
+        self._acquisitions = DataAcquisitionService(self._state, self._proxy)
+        self._services = [*(service(self._state) for service in SERVICES), self._acquisitions]
         self._power = threading.RLock()
         self._server: grpc.Server | None = None
         self._pool: concurrent.futures.ThreadPoolExecutor | None = None
@@ -99,6 +104,7 @@ class SimulatedRobot:
             self._certificates = Certificates()
             self._certificates.write_authority(self._ca_file)
             resources.callback(self._proxy.close)
+            resources.callback(self._acquisitions.forget)
             resources.callback(self.go_down)
             self.come_back()
             self._resources = resources.pop_all()
@@ -155,6 +161,12 @@ class SimulatedRobot:
         with self._state.lock:
             return copy.deepcopy(list(self._state.blobs))
 
+    @property
+    def stored(self) -> list[StoredItem]:
+        """What the data acquisition store holds: images and metadata of captures, and what clients have stored."""
+        with self._state.lock:
+            return list(self._state.store)
+
     def now_ns(self) -> int:
         """Return the robot's time, nanoseconds since the epoch."""
         return self._state.clock.now_ns()
@@ -181,6 +193,7 @@ class SimulatedRobot:
         """Be down for `down_s`, and come back without registrations, faults and tokens, and with another clock."""
         with self._power:
             self.go_down()
+            self._acquisitions.forget()
             threading.Event().wait(down_s)
             with self._state.lock:
                 self._state.forget()
@@ -228,7 +241,7 @@ class SimulatedRobot:
             self._state.accounts.lock_out_user(name, locked_out=locked_out)
 
     def _new_server(self, pool: concurrent.futures.ThreadPoolExecutor) -> grpc.Server:
-        gate = Gate(self._state, self._entries)
+        gate = Gate(self._state, self._entries, frozenset({DataAcquisitionService.entry.type}))
         server = grpc.server(pool, interceptors=[gate], options=_SERVER_OPTIONS)
         for service in self._services:
             service.add_to_server(service, server)

@@ -11,6 +11,7 @@ from bosdyn.api.service_fault_pb2 import ServiceFault, ServiceFaultId
 
 from simulated_robot.accounts import Accounts, Caller, bearer_token
 from simulated_robot.clock import RobotClock, timestamp
+from simulated_robot.data_store import DataStore
 from simulated_robot.faults import Faults
 from simulated_robot.misbehaviour import Misbehaviour
 from simulated_robot.registry import Registration, Registry
@@ -41,6 +42,7 @@ class RobotState:
         self.misbehaviour = Misbehaviour()
         self.calls: collections.Counter[str] = collections.Counter()
         self.recorded: collections.Counter[str] = collections.Counter()
+        self.store = DataStore()
         self.blobs: collections.deque[DataBlob] = collections.deque(maxlen=BLOBS_KEPT)
 
     def caller(self, context: grpc.ServicerContext) -> Caller | None:

@@ -16,7 +16,8 @@ MAX_MESSAGE_BYTES = 100 * 1024**2
 class ImageServer(ImageServiceServicer):  # type: ignore[misc]  # the SDK has no types
     """Answers each request with `data`. `failure` ends calls with that status; `hanging` never answers.
 
-    `metadata`, `deadline_s` and `given_up` tell of the last call.
+    Sources in `broken` have no image, and formats that are not in `supported` (if any are) are refused. `metadata`,
+    `deadline_s` and `given_up` tell of the last call, `formats` of every image that was asked for.
     """
 
     def __init__(self, data: bytes = b"", *, port: int = 0) -> None:
@@ -24,6 +25,9 @@ class ImageServer(ImageServiceServicer):  # type: ignore[misc]  # the SDK has no
         self.port = port
         self.failure: grpc.StatusCode | None = None
         self.hanging = False
+        self.broken: set[str] = set()
+        self.supported: set[int] = set()
+        self.formats: list[int] = []
         self.metadata: dict[str, str | bytes] = {}
         self.deadline_s: float | None = None
         self.called = threading.Event()
@@ -57,17 +61,28 @@ class ImageServer(ImageServiceServicer):  # type: ignore[misc]  # the SDK has no
         self._meet(context)
         response = GetImageResponse()
         response.header.error.code = CommonError.CODE_OK
-        for _ in request.image_requests:
-            answer = response.image_responses.add(status=ImageResponse.STATUS_OK)
-            answer.shot.image.data = self.data
+        for entry in request.image_requests:
+            self.formats.append(entry.image_format)
+            answer = response.image_responses.add(status=self._status_of(entry))
+            if answer.status == ImageResponse.STATUS_OK:
+                answer.shot.image.data = self.data
         return response
+
+    def _status_of(self, entry: Any) -> "ImageResponse.Status":
+        if entry.image_source_name in self.broken:
+            return ImageResponse.STATUS_IMAGE_DATA_ERROR
+        if self.supported and entry.image_format not in self.supported:
+            return ImageResponse.STATUS_UNSUPPORTED_IMAGE_FORMAT_REQUESTED
+        return ImageResponse.STATUS_OK
 
     def _meet(self, context: grpc.ServicerContext) -> None:
         self.metadata = dict(context.invocation_metadata())
         self.deadline_s = context.time_remaining()
+        ended = threading.Event()
+        context.add_callback(ended.set)
         context.add_callback(self.given_up.set)
         self.called.set()
         if self.failure:
             context.abort(self.failure, "the service says so")
         if self.hanging:
-            self.given_up.wait(30)
+            ended.wait(30)

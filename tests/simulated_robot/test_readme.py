@@ -38,5 +38,5 @@ def test_the_script_for_unmodified_programs_works(robot: SimulatedRobot, tmp_pat
         timeout=30,
         check=False,
     )
-    assert finished.stdout == "9\n", finished.stderr
+    assert finished.stdout == "11\n", finished.stderr
     assert finished.returncode == 0
