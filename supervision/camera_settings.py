@@ -31,7 +31,8 @@ class SyntheticSettings(Strict):
     """The test pattern camera: what it delivers, and what it does wrong on purpose.
 
     `script` is a list of `"<seconds after open>: <misbehaviour> [argument]"`, each misbehaviour one of `hang`, `crash`,
-    `exit`, `segfault`, `slow`, `wrong_size`, `freeze`, `garbage`, `unplug` (see capture_worker/misbehaviour.py).
+    `exit`, `segfault`, `slow`, `wrong_size`, `freeze`, `garbage`, `unplug`, `reject` (see
+    capture_worker/misbehaviour.py).
     """
 
     encoding: Literal["bgr8", "bgra8", "mono8", "mono16", "depth16", "jpeg"] = "bgr8"

@@ -41,12 +41,22 @@ def summary(child: ChildRecord, now_ns: int) -> str:
     """Return one child in a few words, as in `front 30.0 Hz 12 ms running`."""
     if child.kind == "camera":
         age = "no frame" if child.captured_ns is None else f"{shown_age(now_ns - child.captured_ns):>6}"
-        words = f"{child.name} {child.rate_hz:4.1f} Hz {age} {child.state}"
+        words = f"{child.name} {child.rate_hz:4.1f} Hz {age} {shown_state(child)}"
     elif child.kind == "servicer":
         words = f"service {child.state}, {child.facts.get('robot', 'not registered')}"
     else:
         words = f"simulated robot {child.state}"
     return f"{words} ({child.error_code})" if child.error_code else words
+
+
+def is_idle(child: ChildRecord) -> bool:
+    """Whether this is a camera that delivers nothing because nobody asks for it."""
+    return child.state == "running" and child.facts.get("idle") is True
+
+
+def shown_state(child: ChildRecord) -> str:
+    """Return the state as people see it: a camera that nobody asks for anything is idle."""
+    return "idle" if is_idle(child) else child.state
 
 
 def shown_age(age_ns: int) -> str:

@@ -21,7 +21,10 @@ _log = logging.getLogger(__name__)
 
 
 class Health:
-    """The spoken half of a child's record. `needs_frames`: only beats with new frames prove that it works."""
+    """The spoken half of a child's record.
+
+    `needs_frames`: only beats with new frames prove that it works, or promises kept by one that nobody asks for frames.
+    """
 
     def __init__(self, name: str, timing: Timing, *, needs_frames: bool) -> None:
         self.error_code: ErrorCode | None = None
@@ -74,7 +77,7 @@ class Health:
 
     def take_beat(self, beat: Beat, now_ns: int) -> None:
         """Take the frames of a beat, and forgive what is over."""
-        works = beat.frames > self._frames or not self._needs_frames
+        works = beat.frames > self._frames or beat.idle or not self._needs_frames
         self._frames = beat.frames
         self._beat_facts = beat.facts
         self._rate.add(now_ns, beat.frames)

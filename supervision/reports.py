@@ -32,7 +32,10 @@ class Ready(_Report):
 
 
 class Beat(_Report):
-    """A promise: the next beat comes within `within_ms`. With a camera's last frame, when there was one."""
+    """A promise: the next beat comes within `within_ms`. With a camera's last frame, when there was one.
+
+    `idle` is the fact that a camera delivers nothing because nobody asks for it.
+    """
 
     report: Literal["beat"]
     within_ms: Annotated[int, Field(ge=0, le=3_600_000)]
@@ -43,6 +46,11 @@ class Beat(_Report):
     cols: _Count | None = None
     encoding: Annotated[str, Field(max_length=32)] | None = None
     offset_ns: Annotated[int, Field(gt=-1 << 63, lt=1 << 63)] | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether no frame is to be expected."""
+        return self.facts.get("idle") is True
 
 
 class Error(_Report):

@@ -11,7 +11,7 @@ from typing import Any
 from shm import ForeignSegmentError
 from shm.board import BoardReader
 from shm.records import ChildRecord, Status
-from supervision.display import shown_age
+from supervision.display import is_idle, shown_age, shown_state
 from supervision.instance import is_held
 from supervision.settings import Settings
 
@@ -113,6 +113,7 @@ def _child_document(child: ChildRecord, now_ns: int) -> dict[str, Any]:
 def _camera_document(child: ChildRecord, now_ns: int) -> dict[str, Any]:
     return {
         "state": child.state,
+        "idle": is_idle(child),
         "rate_hz": child.rate_hz,
         "frame_age_s": None if child.captured_ns is None else _seconds(now_ns - child.captured_ns),
         "frame_number": child.frame_number,
@@ -138,7 +139,7 @@ def _row(child: ChildRecord, now_ns: int) -> tuple[str, ...]:
     return (
         child.name,
         child.kind,
-        child.state,
+        shown_state(child),
         shown_age(now_ns - child.since_ns),
         str(child.pid or "-"),
         f"{child.rate_hz:.1f} Hz" if is_camera else "-",

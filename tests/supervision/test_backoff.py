@@ -43,6 +43,23 @@ def test_forgiven_after_a_minute_of_frames() -> None:
     assert health.next_delay_s() == 0.0
 
 
+def test_an_idle_camera_is_forgiven_for_its_promises() -> None:
+    """A camera that nobody asks for frames is well while it keeps its promises, and stays so when it is asked again."""
+    health = Health("front", Timing(), needs_frames=True)
+    health.report("absent", "there is no /dev/video7")
+    for _ in range(5):
+        health.next_delay_s()
+    health.begin()
+    for second in range(3):
+        health.take_beat(Beat.model_validate({"report": "beat", "within_ms": 1000, "idle": True}), second * SECOND_NS)
+    assert health.error_code is None
+    assert health.fields(3 * SECOND_NS)["facts"]["idle"] is True
+    for second in range(3, 62):
+        beat = {"report": "beat", "within_ms": 1000, "frames": second // 10, "idle": second % 10 > 0}
+        health.take_beat(Beat.model_validate(beat), second * SECOND_NS)
+    assert health.next_delay_s() == 0.0
+
+
 def test_error_is_over_after_two_seconds_of_frames() -> None:
     """An error stays on the board until frames have come for 2 s; an error that is said again stays on."""
     health = Health("front", Timing(), needs_frames=True)

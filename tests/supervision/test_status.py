@@ -1,6 +1,7 @@
 """`status`: a table for people, a documented document for programs."""
 
 import contextlib
+import dataclasses
 import errno
 import json
 import os
@@ -72,6 +73,17 @@ def test_table() -> None:
     assert lines[6] == "    port 21100, robot registered, requests 7, refused 2"
     column = lines[1].index("STATE")
     assert [line[column:].split()[0] for line in (lines[2], lines[3], lines[5])] == ["running", "waiting", "running"]
+
+
+def test_a_camera_that_nobody_asks_is_idle() -> None:
+    """Whoever sees an old frame also sees that it is no fault; what is not running is not idle."""
+    idle = dataclasses.replace(FRONT, facts={"idle": True})
+    assert summary(idle, 10 * SECOND_NS) == "front 30.0 Hz  12 ms idle"
+    status = dataclasses.replace(STATUS, children=(idle, SERVICER))
+    assert as_table(status, 10 * SECOND_NS).splitlines()[2].split()[2] == "idle"
+    assert as_document(status, 10 * SECOND_NS)["cameras"]["front"]["idle"] is True
+    killed = dataclasses.replace(idle, state="killing")
+    assert summary(killed, 10 * SECOND_NS).endswith("killing")
 
 
 def test_document() -> None:
