@@ -52,6 +52,12 @@ class ParametersRejectedError(CameraError):
     code = "parameters"
 
 
+class MisconfiguredError(CameraError):
+    """What the configuration names is no camera, and trying again will not make it one."""
+
+    code = "bad_configuration"
+
+
 class UnsupportedRequestError(Exception):
     """The camera class makes no picture of what a client asked for. The message is a sentence for the client."""
 
@@ -90,13 +96,15 @@ class Description:
 
     `param_spec` is its `bosdyn.api.DictParam.Spec` in protobuf's JSON mapping (see `shm.parameters`), None if it has no
     parameters. `own_decode` names the (image format, pixel format) pairs, as numbers of the proto, that the camera
-    class's own `image_decode` makes; None if pictures are made of the frames in the ring.
+    class's own `image_decode` makes; None if pictures are made of the frames in the ring. `found` is what a worker that
+    takes over the same device after a crash has to know of it.
     """
 
     driver: str
     fps: float | None
     param_spec: dict[str, Any] | None = None
     own_decode: tuple[tuple[int, int], ...] | None = None
+    found: dict[str, Any] | None = None
 
 
 class Camera(Protocol):

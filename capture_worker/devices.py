@@ -48,9 +48,15 @@ def find_capture_devices(dev: Path = Path("/dev")) -> list[CaptureDevice]:
     return [device for index, node in sorted(nodes) if (device := _query(node, index, links))]
 
 
+def identity(fd: int) -> str:
+    """Name the device behind a descriptor: the same again after a restart, another one in another socket."""
+    driver, card, bus, *_ = V4L2_CAPABILITY.unpack(_query_capabilities(fd))
+    return f"{_text(driver)}, {_text(card)}, {_text(bus)}"
+
+
 def _query(node: Path, index: int, links: dict[str, str]) -> CaptureDevice | None:
     try:
-        answer = _query_capabilities(node)
+        answer = _query_node(node)
     except OSError as error:
         _log.warning("%s cannot be asked what it is: %s", node, error.strerror)
         return None
@@ -62,14 +68,18 @@ def _query(node: Path, index: int, links: dict[str, str]) -> CaptureDevice | Non
     return CaptureDevice(str(node), index, _text(card), _text(driver), _text(bus), links.get(str(node.resolve())))
 
 
-def _query_capabilities(node: Path) -> bytes:
+def _query_node(node: Path) -> bytes:
     fd = os.open(node, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        answer = bytearray(V4L2_CAPABILITY.size)
-        fcntl.ioctl(fd, VIDIOC_QUERYCAP, answer, True)
-        return bytes(answer)
+        return _query_capabilities(fd)
     finally:
         os.close(fd)
+
+
+def _query_capabilities(fd: int) -> bytes:
+    answer = bytearray(V4L2_CAPABILITY.size)
+    fcntl.ioctl(fd, VIDIOC_QUERYCAP, answer, True)
+    return bytes(answer)
 
 
 def _stable_links(dev: Path) -> Iterator[tuple[str, str]]:

@@ -3,8 +3,12 @@
 A driver queues a few frames (V4L2: usually four) while nobody reads. After a reader was stopped for a second, these
 come out first, a second old. So after a gap, frames are thrown away until a read had to wait for one: that one is
 new. The time of capture is the driver's own where it can be believed, else the time at which the frame was taken out.
+
+Something else is asked by `renew`: no frame whose exposure began before now. The frame that the device is just about
+to deliver was begun before, as old as the queue's or not; so new frames are thrown away too.
 """
 
+import enum
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,32 +37,63 @@ class Grabber(Protocol):
 
 @dataclass(frozen=True)
 class Grabbed:
-    """A frame was taken out and waits to be decoded: when it was captured, and how many were thrown away before."""
+    """A frame was taken out and waits to be decoded.
+
+    It tells when it was captured, and how many were thrown away before because they had become old: those that
+    `renew` made old are nobody's loss.
+    """
 
     captured_ns: int
     thrown: int
 
 
+class Missed(enum.Enum):
+    """Why a grab brought no frame."""
+
+    FAILED = "the device failed, or took longer than its limit"
+    NOT_YET = "the frames so far were begun too early; there was no time for more"
+
+
 class Drain:
-    """Grabs fresh frames. `period_ns` is the device's frame period, as well as it is known."""
+    """Grabs fresh frames. `period_ns` is the device's frame period, as well as it is known.
+
+    A read may take `limit_s`; waiting for a frame that was begun late enough returns after `slice_s`, to be continued.
+    """
 
     def __init__(
-        self, device: Grabber, period_ns: int, limit_s: float, clock_ns: Callable[[], int] = time.monotonic_ns
+        self,
+        device: Grabber,
+        period_ns: int,
+        limit_s: float,
+        slice_s: float,
+        clock_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         self.period_ns = period_ns
         self._device = device
         self._limit_ns = limit_s * 1e9
+        self._slice_ns = slice_s * 1e9
         self._clock_ns = clock_ns
         self._last_grab_ns: int | None = None
         self._last_age_ns = 0
         self._last_captured_ns = 0
+        self._ahead_ns = 0
+        self._renewed_ns: int | None = None
+        self._new_to_throw = 0
+        self._old_to_throw = 0
 
-    def grab(self) -> Grabbed | None:
-        """Wait for a fresh frame; None if the device failed, or took longer than its limit.
+    def renew(self, new_to_throw: int) -> None:
+        """From now on deliver only frames that the device finishes after now, and of these not the first few.
+
+        One is the least for a frame that was not even begun before now.
+        """
+        self._renewed_ns, self._new_to_throw, self._old_to_throw = self._clock_ns(), new_to_throw, _MAX_THROWN
+
+    def grab(self) -> Grabbed | Missed:
+        """Wait for a fresh frame.
 
         After a time-out some drivers deliver what was left in a decoder: whatever such a read returned, it failed.
         """
-        thrown = 0
+        thrown, begun_ns = 0, self._clock_ns()
         queued = self._may_be_queued()
         while True:
             started_ns = self._clock_ns()
@@ -66,12 +101,40 @@ class Drain:
             now_ns = self._clock_ns()
             self._last_grab_ns = now_ns
             if not delivered or now_ns - started_ns > self._limit_ns:
-                return None
-            captured_ns = believable_time_ns(self._device.driver_time_ns(), now_ns)
+                return Missed.FAILED
+            driver_ns = self._device.driver_time_ns()
+            captured_ns = believable_time_ns(driver_ns, now_ns)
             waited = now_ns - started_ns >= _WAITED_PERIODS * self.period_ns
-            if not queued or waited or self._is_fresh(captured_ns, now_ns) or thrown >= _MAX_THROWN:
+            finished_ns = None if captured_ns is None or driver_ns is None else self._true_time_ns(driver_ns, now_ns)
+            if not self._is_begun_in_time(finished_ns, waited=waited):
+                if now_ns - begun_ns > self._slice_ns:
+                    return Missed.NOT_YET
+            elif not queued or waited or self._is_fresh(captured_ns, now_ns) or thrown >= _MAX_THROWN:
                 return self._take(captured_ns, now_ns, thrown)
-            thrown += 1
+            else:
+                thrown += 1
+
+    def _true_time_ns(self, driver_ns: int, now_ns: int) -> int:
+        """Correct a driver's time by as much as it was seen ahead of the clock: vivid's is, by a period."""
+        self._ahead_ns = max(self._ahead_ns, driver_ns - now_ns)
+        return driver_ns - self._ahead_ns
+
+    def _is_begun_in_time(self, finished_ns: int | None, *, waited: bool) -> bool:
+        """Whether all that `renew` asked for was thrown away before this frame, as this counts it.
+
+        The driver's time is the better witness of an old frame: a read also takes long on a busy computer.
+        """
+        if self._renewed_ns is None:
+            return True
+        is_new = waited if finished_ns is None else finished_ns > self._renewed_ns
+        if not is_new and self._old_to_throw > 0:
+            self._old_to_throw -= 1
+            return False
+        if self._new_to_throw > 0:
+            self._new_to_throw -= 1
+            return False
+        self._renewed_ns = None
+        return True
 
     def _may_be_queued(self) -> bool:
         if self._last_grab_ns is None:

@@ -1,4 +1,4 @@
-"""A live camera through OpenCV: a V4L2 device or the URL of a stream.
+"""A live camera through OpenCV: a V4L2 device, with its controls as parameters, or the URL of a stream.
 
 OpenCV's `set` answers True to settings that the device refused, and `isOpened` is True for devices that never deliver:
 here settings are read back, and a camera is open when a frame came. What a read may take is limited (see
@@ -9,6 +9,8 @@ import logging
 import statistics
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import replace
 from types import TracebackType
 from typing import Any
 
@@ -16,6 +18,7 @@ import cv2
 import numpy as np
 
 from capture_worker.camera import (
+    WAIT_SLICE_S,
     CameraError,
     CapturedFrame,
     CorruptFrameError,
@@ -25,8 +28,9 @@ from capture_worker.camera import (
     jpeg_frame,
     raw_frame,
 )
-from capture_worker.drain import Drain
+from capture_worker.drain import Drain, Missed
 from capture_worker.source import require_present, source_of, why_not_open
+from capture_worker.v4l2_parameters import V4l2Parameters
 from supervision.camera_settings import CameraSettings
 
 _MARGIN_S = 1.0  # between the limit of a read and the promise: decoding, a slow machine
@@ -39,15 +43,24 @@ _MEASURED_FRAMES = 4
 _MEASURING_S = 1.0
 _COMPRESSED = ("MJPG", "JPEG")
 _DEPTH = "Z16 "
+_BEGUN_BEFORE = 1  # frames that come after a request and were begun before it
+# After a change of controls, the frame that is being exposed has the old values, and the next one may have some of
+# them: drivers write over a slow bus, and sensors use a new exposure time only for the frame after the one whose
+# readout they have begun. A lens that has to move takes longer; nothing tells when it has arrived.
+_AFTER_A_CHANGE = 2
 _UNCONVERTED = ("GREY", "Y16 ", _DEPTH)  # OpenCV makes three channels of them, unless told to leave them alone
 
 _log = logging.getLogger(__name__)
 
 
 class OpenCVCamera:
-    """Delivers the frames of a live device at the device's own rate: MJPG as the device compressed it, others raw."""
+    """Delivers the frames of a live device at the device's own rate: MJPG as the device compressed it, others raw.
 
-    def __init__(self, settings: CameraSettings) -> None:
+    `predecessor` is the descriptor of the ring that this camera's name has now (see `V4l2Parameters`). A frame's
+    exposure time is in seconds where the driver tells it; its gain is unknown, because V4L2's has no unit.
+    """
+
+    def __init__(self, settings: CameraSettings, predecessor: Mapping[str, Any] | None = None) -> None:
         if settings.device is None:
             raise ValueError("an OpenCV camera needs a device")
         self._limit_s = settings.read_limit_s
@@ -56,7 +69,10 @@ class OpenCVCamera:
         self._source = source_of(settings.device)
         self._is_v4l2 = self._source.kind == "device"
         self._capture = cv2.VideoCapture()
-        self._drain = Drain(self, round(1e9 / (settings.fps or _DEFAULT_FPS)), self._limit_s)
+        self._drain = Drain(self, round(1e9 / (settings.fps or _DEFAULT_FPS)), self._limit_s, WAIT_SLICE_S)
+        # A frame that was begun before the exposure time was changed comes first, within the same limit.
+        self._parameters = V4l2Parameters(self._source.address, self._limit_s / 2, predecessor)
+        self._holding = ExitStack()
         self._fps: float | None = None
         self._passthrough = False
         self._is_depth = False
@@ -65,12 +81,15 @@ class OpenCVCamera:
     def __enter__(self) -> "OpenCVCamera":
         """Open, set, and wait for the first frames. Raises CameraAbsentError or OpenFailedError."""
         cv2.setNumThreads(1)
+        self._holding.callback(self._capture.release)
         require_present(self._source, self._settings.open_timeout_s * (1 - _OPEN_SHARE))
         if not self._open():
             raise why_not_open(self._source)
         if self._is_v4l2:
             self._apply_settings()
         self._await_first_frame()
+        if self._is_v4l2:
+            self._open_parameters()
         self._fps = self._find_fps()
         if self._fps is not None:
             self._drain.period_ns = round(1e9 / self._fps)
@@ -79,30 +98,39 @@ class OpenCVCamera:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Release the device."""
-        self._capture.release()
+        """Put its controls back, and release the device."""
+        self._holding.close()
 
     def describe(self) -> Description:
-        """Say the rate: measured if the device lies about it."""
-        return Description("opencv", self._fps)
+        """Say the rate, measured if the device lies about it, and the controls."""
+        return Description("opencv", self._fps, self._parameters.spec, found=self._parameters.found)
 
-    def apply(self, _values: Mapping[str, Any]) -> None:
-        """Not implemented yet: no parameters are offered."""
+    def apply(self, values: Mapping[str, Any]) -> None:
+        """Write what differs from what is in force. A stream has no parameters: what is queued is dropped."""
+        writes_before = self._parameters.writes
+        try:
+            self._parameters.apply(values)
+        finally:
+            self._renew(writes_before)
 
-    def capture(self) -> CapturedFrame:
-        """Wait for the next fresh frame."""
+    def capture(self) -> CapturedFrame | None:
+        """Wait for the next fresh frame; None if those that came in time were begun before `apply`."""
         if self._timed_out:
             raise ReadFailedError(f"{self._source.shown} timed out before, and does not recover from that")
         grabbed = self._drain.grab()
-        if grabbed is None:
+        if isinstance(grabbed, Missed):
+            if grabbed is Missed.NOT_YET:
+                return None
             self._timed_out = not self._is_v4l2
             raise ReadFailedError(f"{self._source.shown} delivers no frame")
         decoded, pixels = self._capture.retrieve()
         if not decoded:
             raise CorruptFrameError(f"a frame of {self._source.shown} cannot be decoded")
         if self._passthrough:
-            return jpeg_frame(pixels, grabbed.captured_ns, size=self._negotiated_size(), lost=grabbed.thrown)
-        return raw_frame(pixels, grabbed.captured_ns, lost=grabbed.thrown, depth=self._is_depth)
+            frame = jpeg_frame(pixels, grabbed.captured_ns, size=self._negotiated_size(), lost=grabbed.thrown)
+        else:
+            frame = raw_frame(pixels, grabbed.captured_ns, lost=grabbed.thrown, depth=self._is_depth)
+        return replace(frame, exposure_s=self._parameters.exposure_s())
 
     def grab(self) -> bool:
         """Take a frame out of the device's queue."""
@@ -125,6 +153,16 @@ class OpenCVCamera:
             1,
         ]
         return bool(self._capture.open(self._source.address, cv2.CAP_FFMPEG, limits))
+
+    def _open_parameters(self) -> None:
+        """Only now that it streams: some controls are fixed from then on."""
+        self._holding.enter_context(self._parameters)
+        if self._parameters.writes:
+            self._renew(0)
+
+    def _renew(self, writes_before: int) -> None:
+        changed = self._parameters.writes > writes_before
+        self._drain.renew(_AFTER_A_CHANGE if changed else _BEGUN_BEFORE)
 
     def _apply_settings(self) -> None:
         """Ask for what is configured, and say what the device made of it."""
@@ -208,7 +246,8 @@ class OpenCVCamera:
         until_s = time.monotonic() + _MEASURING_S
         try:
             while len(times_ns) < _MEASURED_FRAMES and time.monotonic() < until_s:
-                times_ns.append(self.capture().captured_ns)
+                if frame := self.capture():
+                    times_ns.append(frame.captured_ns)
         except (ReadFailedError, CorruptFrameError):
             return None
         if len(times_ns) < 2:  # noqa: PLR2004 - an interval has two ends

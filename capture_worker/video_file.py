@@ -68,7 +68,8 @@ class VideoFileCamera:
         return Description("opencv", self._fps)
 
     def apply(self, _values: Mapping[str, Any]) -> None:
-        """A file has no parameters; its next frame is the one that is due now."""
+        """A file has no parameters. Its next frame is not due before now, so that it was not captured before."""
+        self._due_ns = max(self._due_ns, time.monotonic_ns())
 
     def capture(self) -> CapturedFrame | None:
         """Return the next frame when it is due; its capture time is when it was due."""

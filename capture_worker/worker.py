@@ -13,7 +13,7 @@ from capture_worker.misbehaviour import ScriptError
 from capture_worker.publisher import FramePublisher
 from capture_worker.requests import CaptureRequests
 from capture_worker.source import source_of
-from shm import ForeignSegmentError, ShmFullError
+from shm import ForeignSegmentError, RingReader, ShmFullError
 from shm.parameters import ParametersError
 from supervision import exit_codes
 from supervision.camera_settings import CameraSettings
@@ -38,7 +38,7 @@ class CaptureWorker:
             return exit_codes.FINISHED
         except CameraError as error:
             self._lifeline.error(error.code, str(error))
-            return exit_codes.CAMERA_FAILED
+            return exit_codes.BAD_CONFIGURATION if error.code == "bad_configuration" else exit_codes.CAMERA_FAILED
         except ShmFullError as error:
             self._lifeline.error("shm_full", str(error.strerror))
             return exit_codes.SHM_FAILED
@@ -63,7 +63,7 @@ class CaptureWorker:
         settings = configuration.camera
         where = configuration.instance, configuration.name
         self._lifeline.promise(settings.open_timeout_s)
-        with _make_camera(configuration.name, settings) as camera:
+        with _make_camera(*where, settings) as camera:
             defaults = apply_defaults(camera, settings.parameters)
             with (
                 FramePublisher(*where, settings.slots, defaults.description) as publisher,
@@ -81,7 +81,7 @@ class CaptureWorker:
             raise
 
 
-def _make_camera(name: str, settings: CameraSettings) -> Camera:
+def _make_camera(instance: str, name: str, settings: CameraSettings) -> Camera:
     """Choose the implementation, and load OpenCV only now: that takes time, and it reads its environment then."""
     os.environ.update(opencv_environment(settings))
     if settings.driver == "synthetic":
@@ -98,4 +98,4 @@ def _make_camera(name: str, settings: CameraSettings) -> Camera:
         return VideoFileCamera(settings)
     from capture_worker.opencv_camera import OpenCVCamera  # noqa: PLC0415 - loads OpenCV
 
-    return OpenCVCamera(settings)
+    return OpenCVCamera(settings, RingReader(instance, name).descriptor())

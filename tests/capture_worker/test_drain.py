@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capture_worker.drain import Drain, believable_time_ns
+from capture_worker.drain import Drain, Grabbed, Missed, believable_time_ns
 
 MS = 1_000_000
 PERIOD_NS = 40 * MS
@@ -57,7 +57,7 @@ class QueueingDevice:
 
 def drain_of(device: QueueingDevice) -> Drain:
     """Return a drain with a limit of 2 s."""
-    return Drain(device, PERIOD_NS, limit_s=2.0, clock_ns=device.clock_ns)
+    return Drain(device, PERIOD_NS, limit_s=2.0, slice_s=0.5, clock_ns=device.clock_ns)
 
 
 @pytest.mark.parametrize("tells_time", [True, False])
@@ -69,7 +69,7 @@ def test_after_a_stop_the_queue_is_thrown_away(tells_time: bool) -> None:
         drain.grab()
     device.work(1000 * MS)
     grabbed = drain.grab()
-    assert grabbed is not None
+    assert isinstance(grabbed, Grabbed)
     assert grabbed.thrown == 4
     assert device.now_ns - device.grabbed_ns < 1.5 * PERIOD_NS
     assert abs(grabbed.captured_ns - device.grabbed_ns) < MS
@@ -81,7 +81,7 @@ def test_frames_queued_before_the_first_read_are_thrown_away(tells_time: bool) -
     device = QueueingDevice(tells_time=tells_time)
     device.work(500 * MS)
     grabbed = drain_of(device).grab()
-    assert grabbed is not None
+    assert isinstance(grabbed, Grabbed)
     assert grabbed.thrown == 4
     assert device.now_ns - device.grabbed_ns < 1.5 * PERIOD_NS
 
@@ -94,7 +94,7 @@ def test_a_reader_that_keeps_up_gets_every_frame(tells_time: bool, work_ns: list
     exposed = []
     for pause_ns in work_ns:
         grabbed = drain.grab()
-        assert grabbed is not None
+        assert isinstance(grabbed, Grabbed)
         assert grabbed.thrown == 0
         assert 0 <= device.now_ns - device.grabbed_ns < 2 * PERIOD_NS
         exposed.append(device.grabbed_ns)
@@ -123,7 +123,7 @@ def test_capture_times_never_go_back(pauses: list[tuple[int]]) -> None:
     last_ns = 0
     for (pause_ns,) in pauses:
         grabbed = drain.grab()
-        assert grabbed is not None
+        assert isinstance(grabbed, Grabbed)
         assert last_ns <= grabbed.captured_ns <= device.now_ns
         last_ns = grabbed.captured_ns
         device.work(pause_ns)
@@ -133,26 +133,79 @@ def test_a_read_beyond_its_limit_failed_whatever_it_returned() -> None:
     """After a time-out a decoder hands out what it had left: that is no frame."""
     device = QueueingDevice(tells_time=False)
     drain = drain_of(device)
-    assert drain.grab()
+    assert isinstance(drain.grab(), Grabbed)
     device.hang_ns = 2001 * MS
-    assert drain.grab() is None
+    assert drain.grab() is Missed.FAILED
 
 
-def test_a_device_that_fails_gives_none() -> None:
+def test_a_device_that_fails_has_failed() -> None:
     """A refused read is not retried here."""
     device = QueueingDevice(tells_time=True)
     drain = drain_of(device)
     device.unplugged = True
-    assert drain.grab() is None
+    assert drain.grab() is Missed.FAILED
     assert device.reads == 1
 
 
 def test_an_endless_queue_does_not_drain_for_ever() -> None:
     """A stream that delivers faster than it should gives a frame after a bounded number of reads."""
     device = QueueingDevice(tells_time=False)
-    drain = Drain(device, 10_000 * MS, limit_s=2.0, clock_ns=device.clock_ns)
-    assert drain.grab()
+    drain = Drain(device, 10_000 * MS, limit_s=2.0, slice_s=0.5, clock_ns=device.clock_ns)
+    assert isinstance(drain.grab(), Grabbed)
     assert device.reads < 40
+    drain.renew(2)
+    while not isinstance(drain.grab(), Grabbed):
+        assert device.reads < 80
+
+
+@pytest.mark.parametrize("tells_time", [True, False])
+@pytest.mark.parametrize("ahead_ns", [0, 33 * MS])
+@given(
+    idle_ns=st.integers(0, 6 * PERIOD_NS), hurries=st.booleans(), to_throw=st.sampled_from([1, 2]), busy=st.booleans()
+)
+def test_after_renewing_no_frame_was_begun_before(
+    tells_time: bool, ahead_ns: int, idle_ns: int, hurries: bool, to_throw: int, busy: bool
+) -> None:
+    """Whatever was queued, and whether the driver's time is right, ahead or absent; and no more are lost than needed.
+
+    A frame is begun a period before it is finished, and a reader that is always late has a queue that is always full.
+    """
+    device = QueueingDevice(tells_time=tells_time, ahead_ns=ahead_ns)
+    drain = drain_of(device)
+    for _ in range(5):
+        drain.grab()
+        device.work(PERIOD_NS * 3 // 2 if busy else MS)
+    device.work(0 if hurries else idle_ns)
+    renewed_ns = device.now_ns
+    drain.renew(to_throw)
+    grabbed = drain.grab()
+    assert isinstance(grabbed, Grabbed)
+    assert device.grabbed_ns - to_throw * PERIOD_NS >= renewed_ns
+    assert device.grabbed_ns - (to_throw + 1) * PERIOD_NS <= renewed_ns or not tells_time
+    assert grabbed.thrown == 0
+    assert isinstance(drain.grab(), Grabbed)
+
+
+def test_a_read_that_took_long_on_a_busy_computer_is_no_proof_of_a_new_frame() -> None:
+    """The driver's time says that the frame is from the queue, however long it took to get it."""
+    device = QueueingDevice(tells_time=True)
+    drain = drain_of(device)
+    drain.grab()
+    device.work(1000 * MS)
+    renewed_ns = device.now_ns
+    drain.renew(1)
+    device.hang_ns = 30 * MS
+    assert isinstance(drain.grab(), Grabbed)
+    assert device.grabbed_ns - PERIOD_NS >= renewed_ns
+
+
+def test_waiting_for_a_frame_that_was_begun_in_time_lets_the_loop_turn() -> None:
+    """A camera of one frame a second: the answer comes in pieces, each within the limit of one read."""
+    device = QueueingDevice(tells_time=True)
+    drain = Drain(device, PERIOD_NS, limit_s=2.0, slice_s=0.03, clock_ns=device.clock_ns)
+    drain.grab()
+    drain.renew(2)
+    assert [type(drain.grab()) for _ in range(3)] == [Missed, Missed, Grabbed]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ The fake stands where OpenCV ends: in the place of cv2.VideoCapture, with the ha
 """
 
 import contextlib
+import fcntl
+import math
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +16,19 @@ import numpy as np
 import pytest
 
 from capture_worker import pattern
-from capture_worker.camera import CameraAbsentError, CorruptFrameError, OpenFailedError, ReadFailedError
+from capture_worker.camera import (
+    CameraAbsentError,
+    CapturedFrame,
+    CorruptFrameError,
+    OpenFailedError,
+    ParametersRejectedError,
+    ReadFailedError,
+)
 from capture_worker.opencv_camera import OpenCVCamera
 from shm import Encoding
+from shm.parameters import complete, from_plain
 from supervision.camera_settings import CameraSettings
+from tests.capture_worker.fake_webcam import NODE, FakeWebcam
 
 PERIOD_S = 0.005
 PICTURE = pattern.paint("front", 5, 48, 64)
@@ -96,18 +107,39 @@ def opened(device: FakeDevice) -> Opener:
 
     @contextlib.contextmanager
     def open_camera(**settings: Any) -> Iterator[OpenCVCamera]:
-        with OpenCVCamera(CameraSettings(device="/dev/null", **settings)) as camera:
+        with OpenCVCamera(CameraSettings(device=NODE, **settings)) as camera:
             yield camera
         assert device.released
 
     return open_camera
 
 
+@pytest.fixture
+def webcam(monkeypatch: pytest.MonkeyPatch) -> FakeWebcam:
+    """Give the device controls."""
+    webcam = FakeWebcam()
+    monkeypatch.setattr(fcntl, "ioctl", webcam.ioctl)
+    return webcam
+
+
+def capture(camera: OpenCVCamera) -> CapturedFrame:
+    """Capture a frame, however often the camera lets the loop turn meanwhile."""
+    while (frame := camera.capture()) is None:
+        pass
+    return frame
+
+
+def ask(camera: OpenCVCamera, **plain: Any) -> None:
+    """Apply what a client asks for."""
+    spec = camera.describe().param_spec or {}
+    camera.apply(complete(spec, from_plain(spec, plain)))
+
+
 def test_raw_frames_carry_the_drivers_time(opened: Opener) -> None:
     """Pixels are decoded by OpenCV, times are the driver's."""
     with opened() as camera:
         before_ns = time.monotonic_ns()
-        frame = camera.capture()
+        frame = capture(camera)
         assert camera.describe().fps == 200
     assert frame.encoding is Encoding.BGR8
     assert np.array_equal(frame.payload, PICTURE)
@@ -117,7 +149,7 @@ def test_raw_frames_carry_the_drivers_time(opened: Opener) -> None:
 def test_mjpg_is_passed_on_as_the_camera_compressed_it(opened: Opener) -> None:
     """The bytes of the camera's JPEG are the frame."""
     with opened(codec="MJPG") as camera:
-        frame = camera.capture()
+        frame = capture(camera)
     assert frame.encoding is Encoding.JPEG
     assert (frame.rows, frame.cols) == (48, 64)
     assert frame.payload.tobytes() == JPEG.tobytes()
@@ -127,7 +159,7 @@ def test_junk_at_the_start_of_a_stream_is_no_reason_to_decode(device: FakeDevice
     """The first buffers may be broken."""
     device.raw = [JUNK, JUNK, JPEG]
     with opened(codec="MJPG") as camera:
-        assert camera.capture().encoding is Encoding.JPEG
+        assert capture(camera).encoding is Encoding.JPEG
 
 
 def test_a_camera_that_compresses_wrongly_is_decoded(
@@ -136,7 +168,7 @@ def test_a_camera_that_compresses_wrongly_is_decoded(
     """If no frame is a whole JPEG, OpenCV decodes what it can."""
     device.raw = [JUNK]
     with opened(codec="MJPG") as camera:
-        assert camera.capture().encoding is Encoding.BGR8
+        assert capture(camera).encoding is Encoding.BGR8
     assert "decoding every frame" in caplog.text
 
 
@@ -145,7 +177,7 @@ def test_a_broken_jpeg_in_the_stream_is_an_error(device: FakeDevice, opened: Ope
     with opened(codec="MJPG") as camera:
         device.raw = [JUNK]
         with pytest.raises(CorruptFrameError, match="broken JPEG"):
-            camera.capture()
+            capture(camera)
 
 
 @pytest.mark.parametrize(
@@ -162,7 +194,7 @@ def test_refused_settings_are_warnings(
     """The camera works as the device has it, and the log says so."""
     device.refused.add(cv2.CAP_PROP_FOURCC)
     with opened(**settings) as camera:
-        assert camera.capture().encoding is Encoding.BGR8
+        assert capture(camera).encoding is Encoding.BGR8
     assert warning in caplog.text
 
 
@@ -202,9 +234,9 @@ def test_an_unplugged_device_fails_its_reads(device: FakeDevice, opened: Opener)
     with opened() as camera:
         device.streams = False
         with pytest.raises(ReadFailedError, match="delivers no frame"):
-            camera.capture()
+            capture(camera)
         device.streams = True
-        assert camera.capture().rows == 48
+        assert capture(camera).rows == 48
 
 
 def test_a_stream_that_timed_out_is_never_believed_again(device: FakeDevice) -> None:
@@ -212,16 +244,90 @@ def test_a_stream_that_timed_out_is_never_believed_again(device: FakeDevice) -> 
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"rtsp://127.0.0.1:{server.getsockname()[1]}/live"
         with OpenCVCamera(CameraSettings(device=url)) as camera:
-            assert camera.capture().rows == 48
+            assert camera.describe().param_spec is None
+            camera.apply({})
+            assert capture(camera).rows == 48
             device.slowness = 2.1 / PERIOD_S
             with pytest.raises(ReadFailedError, match="delivers no frame"):
-                camera.capture()
+                capture(camera)
             device.slowness = 1.0
             with pytest.raises(ReadFailedError, match="does not recover"):
-                camera.capture()
+                capture(camera)
     assert device.parameters is not None
     limits = dict(zip(device.parameters[::2], device.parameters[1::2], strict=True))
     assert limits[cv2.CAP_PROP_READ_TIMEOUT_MSEC] == 2000
+
+
+@pytest.mark.usefixtures("webcam")
+def test_a_frame_after_apply_was_begun_after_it(device: FakeDevice, opened: Opener) -> None:
+    """The one that was being exposed is dropped; after a change one more, which may have some of the old values."""
+    with opened() as camera:
+        capture(camera)
+        for plain, dropped in (({"brightness": 9}, 2), ({"brightness": 9}, 1), ({}, 2)):
+            applied_ns = time.monotonic_ns()
+            ask(camera, **plain)
+            frames = device.frames
+            frame = capture(camera)
+            assert device.frames - frames > dropped
+            assert frame.captured_ns - applied_ns > dropped * PERIOD_S * 0.9e9
+            assert frame.lost == 0
+
+
+def test_what_a_rejected_change_left_behind_is_in_no_frame(
+    device: FakeDevice, webcam: FakeWebcam, opened: Opener
+) -> None:
+    """It was written and put back: frames of between are dropped as well."""
+    webcam["Gain"].makes = 17
+    with opened() as camera:
+        with pytest.raises(ParametersRejectedError, match="gain = 99"):
+            ask(camera, brightness=9, gain=99)
+        frames = device.frames
+        capture(camera)
+        assert device.frames - frames > 2
+
+
+@pytest.mark.usefixtures("webcam")
+def test_a_frame_tells_its_exposure_time_and_no_gain(opened: Opener) -> None:
+    """In seconds, of the frame that it was used for; V4L2's gain has no unit."""
+    with opened() as camera:
+        assert math.isnan(capture(camera).exposure_s)
+        ask(camera, auto_exposure="Manual Mode", exposure_time_absolute=50)
+        frame = capture(camera)
+        assert frame.exposure_s == pytest.approx(0.005)
+        assert math.isnan(frame.gain)
+
+
+def test_controls_are_put_back_when_the_camera_is_closed(webcam: FakeWebcam, opened: Opener) -> None:
+    """Whoever opens the device next finds it as this camera did."""
+    with opened() as camera:
+        assert camera.describe().found == {
+            "device": "uvcvideo, Cam, usb-1.2",
+            "values": {
+                "brightness": 0,
+                "contrast": 32,
+                "white_balance_automatic": 1,
+                "gain": 16,
+                "power_line_frequency": 1,
+                "white_balance_temperature": 6500,
+                "auto_exposure": 3,
+                "exposure_time_absolute": 157,
+                "link_frequency": 1,
+            },
+        }
+        ask(camera, brightness=9)
+        assert webcam["Brightness"].value == 9
+    assert webcam["Brightness"].value == 0
+
+
+@pytest.mark.usefixtures("device")
+def test_the_first_frame_after_a_kill_has_the_defaults(webcam: FakeWebcam) -> None:
+    """The predecessor's ring says how the device was found; what a client had set is undone."""
+    webcam["Brightness"].value = 60
+    found = {"device": "uvcvideo, Cam, usb-1.2", "values": {"brightness": 10}}
+    with OpenCVCamera(CameraSettings(device=NODE), {"found": found}) as camera:
+        spec = camera.describe().param_spec or {}
+        assert spec["specs"]["brightness"]["spec"]["int_spec"]["default_value"] == 10
+        assert webcam["Brightness"].value == 10
 
 
 @pytest.mark.parametrize(
