@@ -3,7 +3,9 @@
 import argparse
 import json
 import logging
+import os
 import sys
+import threading
 from dataclasses import asdict
 
 from capture_worker.devices import find_capture_devices
@@ -38,7 +40,12 @@ def run_worker(report_fd: int) -> int:
     lifeline.promise(_IMPORTS_S)
     from capture_worker.worker import CaptureWorker  # noqa: PLC0415 - after the promise
 
-    return CaptureWorker(lifeline).run()
+    code = CaptureWorker(lifeline).run()
+    if threading.active_count() > 1:  # threads of a user's camera class, which the interpreter would wait for
+        logging.shutdown()
+        sys.stdout.flush()
+        os._exit(code)
+    return code
 
 
 if __name__ == "__main__":

@@ -26,11 +26,17 @@ class BrokenJpegError(ValueError):
 
 @dataclass(frozen=True)
 class Inspected:
-    """A whole JPEG: its size in pixels, and its length up to and including the end marker."""
+    """A whole JPEG: its size in pixels, 1 (grey) or 3 components, and its length up to and including the end marker."""
 
     rows: int
     cols: int
+    components: int
     length_bytes: int
+
+
+def begins(data: bytes) -> bool:
+    """Whether these bytes claim to be a JPEG."""
+    return data.startswith(_START_OF_IMAGE)
 
 
 def inspect(data: bytes, size: tuple[int, int] | None = None) -> Inspected:
@@ -38,9 +44,9 @@ def inspect(data: bytes, size: tuple[int, int] | None = None) -> Inspected:
 
     `size` is the (rows, cols) it must have; without, anything up to `MAX_PIXELS` is accepted.
     """
-    if not data.startswith(_START_OF_IMAGE):
+    if not begins(data):
         raise BrokenJpegError(f"no start marker in {len(data)} bytes")
-    rows, cols, scan = _read_headers(data)
+    rows, cols, components, scan = _read_headers(data)
     if size is not None and (rows, cols) != size:
         raise BrokenJpegError(f"its header says {cols} x {rows} pixels, the camera is set to {size[1]} x {size[0]}")
     if not 0 < rows * cols <= MAX_PIXELS:
@@ -51,12 +57,12 @@ def inspect(data: bytes, size: tuple[int, int] | None = None) -> Inspected:
     length = end + len(_END_OF_IMAGE)
     if len(data.rstrip(b"\0")) - length > MAX_TAIL_BYTES:
         raise BrokenJpegError(f"{len(data) - length} bytes follow its end")
-    return Inspected(rows, cols, length)
+    return Inspected(rows, cols, components, length)
 
 
-def _read_headers(data: bytes) -> tuple[int, int, int]:
-    """Walk the segments up to the first scan: (rows, cols, where the scan's data begins)."""
-    size: tuple[int, int] | None = None
+def _read_headers(data: bytes) -> tuple[int, int, int, int]:
+    """Walk the segments up to the first scan: (rows, cols, components, where the scan's data begins)."""
+    size: tuple[int, int, int] | None = None
     position = len(_START_OF_IMAGE)
     while True:
         marker, position = _next_marker(data, position)
@@ -92,11 +98,11 @@ def _segment(data: bytes, position: int) -> tuple[bytes, int]:
     return body, position + length
 
 
-def _read_size(body: bytes) -> tuple[int, int]:
+def _read_size(body: bytes) -> tuple[int, int, int]:
     try:
         precision, rows, cols, components = struct.unpack_from(">BHHB", body)
     except struct.error as error:
         raise BrokenJpegError("its frame header is too short") from error
     if precision != 8 or components not in _COMPONENTS:  # noqa: PLR2004 - bits per sample
         raise BrokenJpegError(f"it has {components} components of {precision} bits")
-    return rows, cols
+    return rows, cols, components

@@ -30,7 +30,7 @@ SIZE_AT = WHOLE.index(b"\xff\xc0") + 5  # marker, length, precision
 def test_whole_jpegs_of_every_kind_pass(options: tuple[int, ...]) -> None:
     """Baseline, progressive, with restart markers."""
     data = encode(*options)
-    assert jpeg.inspect(data, (ROWS, COLS)) == jpeg.Inspected(ROWS, COLS, len(data))
+    assert jpeg.inspect(data, (ROWS, COLS)) == jpeg.Inspected(ROWS, COLS, 3, len(data))
 
 
 def test_a_jpeg_cut_off_anywhere_is_broken() -> None:

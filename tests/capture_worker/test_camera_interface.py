@@ -1,0 +1,310 @@
+"""A user's class is found, constructed and called as the SDK would, and told from what is none."""
+
+import fractions
+import math
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from capture_worker.camera import (
+    CameraAbsentError,
+    CorruptFrameError,
+    MisconfiguredError,
+    OpenFailedError,
+    ParametersRejectedError,
+    ReadFailedError,
+)
+from shm import Encoding
+from tests.capture_worker.own_cameras import next_frame, own
+
+
+@pytest.fixture(autouse=True)
+def _path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Opening a camera puts its folder into the path of this process."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+
+
+@pytest.mark.parametrize(
+    ("factory", "arguments", "text"),
+    [
+        ("no_such_module:Camera", [], "the module no_such_module cannot be imported: ModuleNotFoundError: No module"),
+        ("no_such.module:Camera", [], "the module no_such.module cannot be imported"),
+        ("troubled:Missing", [], "there is no Missing in .*troubled.py"),
+        ("troubled:Camera.Missing", [], "there is no Camera.Missing in "),
+        ("troubled:not_callable", [], "troubled:not_callable is no camera class, and nothing that makes one"),
+        ("troubled:CameraInterface", [], "it has no blocking_capture, image_decode"),
+        ("troubled:Incomplete", [], "no complete CameraInterface: it has no image_decode"),
+        ("troubled:np.ndarray", [], "is a class, but no CameraInterface"),
+        ("troubled:Camera", [1, 2, 3, 4], "does not take these arguments: too many positional arguments"),
+        ("troubled:Camera", {"fps": 3}, "does not take these arguments: got an unexpected keyword argument 'fps'"),
+        ("troubled:Positional", [], r"Positional.blocking_capture\(exposure_ms\) is no method of a CameraInterface"),
+        ("troubled:make", ["nothing"], "made an object of type NoneType, which is no CameraInterface"),
+        ("troubled:make", ["number"], "made an object of type int"),
+        ("troubled:make", ["mixed"], "made an object of type int"),
+        ("troubled:make", ["several"], "makes several cameras; say which is the `source`: left, Camera"),
+        ("troubled:make", ["twins"], "makes several cameras; say which is the `source`: a, a"),
+    ],
+)
+def test_what_trying_again_cannot_mend_is_bad_configuration(factory: str, arguments: Any, text: str) -> None:
+    """The sentence says what is wrong with the name, the arguments, or what was made."""
+    with pytest.raises(MisconfiguredError, match=text), own(factory, arguments=arguments):
+        pass
+
+
+def test_two_sources_of_one_name_are_not_confused() -> None:
+    """Neither silently replaces the other (D33)."""
+    with (
+        pytest.raises(MisconfiguredError, match="makes 2 cameras of the name a"),
+        own("troubled:make", "twins", source="a"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("kind", ["runtime", "type"])
+def test_an_exception_in_a_constructor_is_tried_again(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Its type and text are reported in one line, and the log shows where it arose."""
+    with (
+        pytest.raises(OpenFailedError, match=f"{kind.title()}Error: the sensor says no$"),
+        own("troubled:raises", kind),
+    ):
+        pass
+    assert "in raises" in caplog.text
+
+
+@pytest.mark.parametrize(("what", "source"), [("empty", None), ("several", "right")])
+def test_a_source_that_is_not_there_may_come(what: str, source: str | None) -> None:
+    """A factory may make the cameras that are plugged in."""
+    with pytest.raises(CameraAbsentError, match="it makes: "), own("troubled:make", what, source=source):
+        pass
+
+
+def test_an_invalid_spec_is_a_sentence() -> None:
+    """The SDK's source refuses it in its constructor (D41)."""
+    with (
+        pytest.raises(OpenFailedError, match="InvalidCustomParamSpecError"),
+        own("contrast_camera:make_source", arguments={"default": -1}),
+    ):
+        pass
+
+
+@pytest.mark.parametrize("source", ["left", "Camera"])
+def test_one_of_several_is_chosen_by_its_name(source: str) -> None:
+    """A source's name, or a bare class's own."""
+    with own("troubled:make", "several", source=source) as camera:
+        assert next_frame(camera).encoding is Encoding.BGR8
+
+
+def test_arguments_come_as_a_list_or_a_table() -> None:
+    """Positional or named."""
+    for arguments in (["c", 20, 30, 7.0], {"name": "c", "rows": 20, "cols": 30, "default": 7.0}):
+        with own("contrast_camera:make_source", arguments=arguments) as camera:
+            frame = next_frame(camera)
+            assert frame.payload.shape == (20, 30, 3)
+            assert frame.payload.max() == 7
+
+
+@pytest.mark.parametrize("factory", ["legacy:Before33", "legacy:Before31"])
+def test_a_capture_without_parameters_is_called_without(factory: str) -> None:
+    """Each frame is one call of the class's method: the picture counts them."""
+    with own(factory) as camera:
+        assert [int(next_frame(camera).payload[0, 0]) for _ in range(3)] == [1, 2, 3]
+        assert camera.describe().param_spec is None
+        camera.apply({})
+
+
+def test_parameters_that_a_class_cannot_take_are_not_offered(caplog: pytest.LogCaptureFixture) -> None:
+    """The log says so, and who sets them all the same is refused."""
+    with own("legacy:with_parameters") as camera:
+        assert camera.describe().param_spec is None
+        with pytest.raises(ParametersRejectedError, match=r"Before33.blocking_capture takes no parameters"):
+            camera.apply({"Contrast": {"double_value": {"value": 1.0}}})
+        assert next_frame(camera).rows == 24
+    assert "has no custom_params: the parameters of its source are not offered" in caplog.text
+
+
+def contrast(value: float) -> dict[str, Any]:
+    """Return completed parameters."""
+    return {"Contrast": {"double_value": {"value": value}}}
+
+
+def test_frames_are_captured_with_the_applied_parameters() -> None:
+    """The defaults first, then each time what was applied last; the picture shows it (D1, D3)."""
+    with own("contrast_camera:make_source") as camera:
+        spec = camera.describe().param_spec
+        assert spec is not None
+        assert spec["specs"]["Contrast"]["spec"]["double_spec"]["max_value"] == 255.0
+        shown = [int(next_frame(camera).payload.max())]
+        for value in (70.0, 200.0, 0.0):
+            camera.apply(contrast(value))
+            shown += [int(next_frame(camera).payload.max()) for _ in range(2)]
+    assert shown == [50, 70, 70, 200, 200, 0, 0]
+
+
+def test_parameters_of_no_known_type_are_rejected() -> None:
+    """What is no DictParam never reaches the class."""
+    with own("contrast_camera:make_source") as camera:
+        with pytest.raises(ParametersRejectedError, match="these are no parameters"):
+            camera.apply({"Contrast": {"colour_value": {}}})
+        assert next_frame(camera).payload.max() == 50
+
+
+def test_a_bug_in_the_class_is_its_own_and_triggers_no_second_capture(caplog: pytest.LogCaptureFixture) -> None:
+    """A TypeError is not taken for a wrong call (D4): one call, one exception, with type and text."""
+    with own("troubled:Camera", "raise_type_error") as camera:
+        assert next_frame(camera).rows == 24
+        for _ in range(2):
+            with pytest.raises(
+                ReadFailedError, match=r"Camera.blocking_capture raised TypeError: block.* unexpected key"
+            ):
+                next_frame(camera)
+        assert camera._user.camera.captures == 3
+    assert caplog.text.count("in raise_type_error") == 1
+
+
+@pytest.mark.parametrize(
+    ("what", "text"),
+    [
+        ("picture_alone", r"returned an array \(24, 32, 3\) of uint8 instead of \(image data, time\)"),
+        ("three", "returned tuple instead"),
+        ("text", "returned str instead"),
+        ("nothing", "returned NoneType instead"),
+    ],
+)
+def test_what_is_no_picture_and_time_is_named(what: str, text: str) -> None:
+    """A class that forgot the time is told so."""
+    with own("troubled:Wrong", what) as camera, pytest.raises(CorruptFrameError, match=text):
+        next_frame(camera)
+
+
+def test_exits_are_not_swallowed() -> None:
+    """A class that ends the process ends it."""
+    with own("troubled:Camera", "exit", 0) as camera, pytest.raises(SystemExit):
+        next_frame(camera)
+
+
+@pytest.mark.parametrize(
+    ("gain", "exposure", "expected"),
+    [
+        (6.0, 0.01, (6.0, 0.01)),
+        ("6", "0.01", (6.0, 0.01)),
+        (None, None, (math.nan, math.nan)),
+        (0, 0.0, (math.nan, math.nan)),
+        ("0", "0", (math.nan, math.nan)),
+        (-1, -1.0, (math.nan, math.nan)),  # OpenCV's "not supported"
+        ("-1", "0.02", (math.nan, 0.02)),
+        (math.nan, 0.02, (math.nan, 0.02)),
+        ("nan", "0.02", (math.nan, 0.02)),
+        (math.inf, math.inf, (math.nan, math.nan)),
+        ("3", "inf", (math.nan, math.nan)),  # the SDK's conversion raises
+        ("inf", "0.02", (math.nan, 0.02)),
+        ("raise", 0.02, (math.nan, math.nan)),
+        (2.0, "raise", (math.nan, math.nan)),
+        (64.0, 156, (64.0, math.nan)),  # a V4L2 driver's units of 100 us
+    ],
+)
+def test_gain_and_exposure_are_reported_if_they_can_be_true(gain: Any, exposure: Any, expected: Any) -> None:
+    """In dB and seconds, asked at each capture; never at the price of a frame (D9, D22)."""
+    with own("troubled:lit", gain, exposure) as camera:
+        frame = next_frame(camera)
+    assert (frame.gain, frame.exposure_s) == pytest.approx(expected, nan_ok=True)
+
+
+def test_functions_for_gain_are_asked_after_each_capture() -> None:
+    """What is reported belongs to the frame (D6)."""
+    with own("contrast_camera:make_source") as camera:
+        gains = []
+        for value in (100.0, 200.0):
+            camera.apply(contrast(value))
+            gains.append(next_frame(camera).gain)
+    assert gains == [2.0, 3.0]
+
+
+def timed(timestamp: Any) -> tuple[int, int, int]:
+    """Capture twice with a class that says this is the time; return the frame's and those before and after."""
+    with own("troubled:Timed") as camera:
+        camera._user.camera.timestamp = timestamp
+        next_frame(camera)
+        before_ns = time.monotonic_ns()
+        return before_ns, next_frame(camera).captured_ns, time.monotonic_ns()
+
+
+@pytest.mark.parametrize("timestamp", [None, 0, 0.0, -1.0, math.nan, math.inf, 1e300, 10**400, "now", True, [1]])
+def test_an_impossible_time_is_replaced_by_that_of_the_call(timestamp: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """The frame is no younger than it can be (D22), and the log says so once."""
+    before_ns, captured_ns, after_ns = timed(timestamp)
+    assert before_ns <= captured_ns <= after_ns - 10_000_000
+    assert caplog.text.count("is its time: the time before the call is used") == 1
+
+
+@pytest.mark.parametrize("age_s", [-3600.0, -1.0, 61.0, 1e6])
+def test_a_time_in_the_future_or_long_ago_is_none(age_s: float) -> None:
+    """Neither a wrong clock nor one that was never set makes a frame fresh or stale."""
+    before_ns, captured_ns, after_ns = timed(time.time() - age_s)
+    assert before_ns <= captured_ns <= after_ns - 10_000_000
+
+
+@pytest.mark.parametrize("number", [float, np.float64, fractions.Fraction])
+def test_a_time_of_the_wall_clock_becomes_monotonic(number: Callable[[float], Any]) -> None:
+    """An age of five seconds is five seconds (D8)."""
+    captured_ns, after_ns = timed(number(time.time() - 5.0))[1:]
+    assert captured_ns <= after_ns - 5_000_000_000
+    assert captured_ns == pytest.approx(after_ns - 5_000_000_000, abs=3_000_000_000)
+
+
+def test_a_time_slightly_ahead_is_now() -> None:
+    """Drivers' times run ahead by some milliseconds."""
+    before_ns, captured_ns, after_ns = timed(time.time() + 0.1)
+    assert before_ns + 10_000_000 <= captured_ns <= after_ns
+
+
+@pytest.mark.parametrize(("fps", "expected"), [(None, 100.0), (40.0, 40.0)])
+def test_a_class_that_does_not_wait_is_held_back(fps: float | None, expected: float) -> None:
+    """It never captures more often than `fps` says, 100 times a second without."""
+    with own("troubled:Fast", fps=fps) as camera:
+        next_frame(camera)
+        started_s = time.monotonic()
+        for _ in range(20):
+            next_frame(camera)
+        elapsed_s = time.monotonic() - started_s
+    assert camera._user.camera.captures == 21
+    assert elapsed_s >= 19 / expected
+
+
+def test_a_slow_rate_lets_the_loop_turn() -> None:
+    """Between two frames the worker gets the word every half second."""
+    with own("troubled:Fast", fps=0.5) as camera:
+        next_frame(camera)
+        started_s = time.monotonic()
+        assert camera.capture() is None
+        assert time.monotonic() - started_s < 1.9
+
+
+def test_a_class_that_keeps_time_is_not_hurried_on() -> None:
+    """A camera a little faster than `fps` is read at its own rate: its queue would fill otherwise (D34)."""
+    with own("troubled:Camera", fps=90.0) as camera:  # a frame each 11.1 ms; the class takes 10 ms for one
+        next_frame(camera)
+        assert camera._due_ns == 0
+    with own("troubled:Camera", fps=9.0) as camera:
+        next_frame(camera)
+        assert camera._due_ns > 0
+
+
+def test_pictures_from_before_the_parameters_are_dropped() -> None:
+    """A class with a thread of its own returns what it had: not what was asked for."""
+    with own("troubled:Buffered", 0.05) as camera:
+        next_frame(camera)
+        applied_ns = time.monotonic_ns()
+        camera.apply({})
+        assert next_frame(camera).captured_ns >= applied_ns - 1_000_000
+        assert camera._user.camera.captures > 2
+
+
+def test_a_class_whose_times_are_coarse_is_believed_after_a_second() -> None:
+    """Otherwise there would be no frame at all."""
+    with own("troubled:Buffered", 30.0) as camera:
+        camera.apply({})
+        assert next_frame(camera).captured_ns < camera._applied_ns
