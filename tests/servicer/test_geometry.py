@@ -7,6 +7,7 @@ picture itself.
 
 import itertools
 import math
+from pathlib import Path
 from typing import Any, Literal
 
 import cv2
@@ -23,6 +24,7 @@ from servicer.picture import Encoded, encode
 from servicer.pixel_formats import DEPTH_U16, GREY_U8
 from shm import Encoding
 from supervision.camera_settings import CameraModelSettings, CameraSettings, MountSettings
+from supervision.configuration import read_file, validate
 from tests.servicer.serving import IMAGE, frame_of
 
 Array = NDArray[Any]
@@ -283,3 +285,21 @@ def pose_of(settings: CameraSettings, frame: str, parent: str = "body") -> Any:
     SourceDescription("front", settings).locate(shot)
     assert shot.frame_name_image_sensor == frame
     return get_a_tform_b(shot.transforms_snapshot, parent, frame)
+
+
+def test_the_example_of_the_documentation(tmp_path: Path) -> None:
+    """Its configuration gives its figures."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / "geometry.md").read_text()
+    (tmp_path / "example.toml").write_text(text.partition("```toml\n")[2].partition("```")[0])
+    settings = validate(read_file(tmp_path / "example.toml"), "the example").cameras["under"]
+    description = SourceDescription("under", settings)
+    source, shot = description.source(Encoding.BGR8, (480, 640), {}), image_pb2.ImageCapture()
+    description.resize(source, (480, 640), (240, 320))
+    description.locate(shot)
+    in_sensor = pixel_to_camera_space(source, 224, 184, 2.0)
+    in_body = get_a_tform_b(shot.transforms_snapshot, "body", "under").transform_point(*in_sensor)
+    intrinsics = source.pinhole.intrinsics
+    assert f"focal length {intrinsics.focal_length.x:.0f}" in text
+    assert f"({intrinsics.principal_point.x:.1f}, {intrinsics.principal_point.y:.1f})" in text
+    for point in (in_sensor, in_body):
+        assert "({:.3f}, {:.3f}, {:.3f})".format(*point) in text
