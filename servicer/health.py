@@ -1,7 +1,8 @@
 """Which faults the robot should show: decided from the status board and from how old the frames are.
 
-One fault per camera, with a constant name. An unplanned end of a worker raises it at once, silence after the
-freshness limit and a second more; two seconds of health clear it. What clients ask for is not seen in here.
+Two faults per camera, with constant names: it delivers nothing, or no picture can be made of what it delivers. An
+unplanned end of a worker raises the first at once, silence after the freshness limit and a second more (not that of a
+camera which captures only when it is asked); two seconds of health clear it. What clients ask for is not seen in here.
 """
 
 import re
@@ -9,11 +10,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from servicer.peers import AllowedPeers
-from servicer.served_camera import ServedCamera
+from servicer.served_camera import ServedCamera, Undecodable
 from shm import ChildRecord, Status
 from supervision import exit_codes
 
-CAPTURE_FAULT = "Image Capture Failure for {}"  # the SDK's name, which operators know
+CAPTURE_FAULT = "Image Capture Failure for {}"  # the SDK's names, which operators know
+DECODE_FAULT = "Decoding Image {} Failure"
 PEERS_FAULT = "Image Clients Refused"
 
 _SILENCE_S = 1.0
@@ -27,11 +29,17 @@ _PLANNED_EXITS = (None, f"exit code {exit_codes.TERMINATED}")  # never started y
 
 def is_ours(fault_name: str) -> bool:
     """Whether a fault of our service was raised by this program, and may therefore be cleared by it."""
-    return fault_name == PEERS_FAULT or fault_name.startswith(CAPTURE_FAULT.format(""))
+    patterns = (CAPTURE_FAULT, DECODE_FAULT)
+    of_cameras = [fault_name.startswith(start) and fault_name.endswith(end) for start, end in map(_around, patterns)]
+    return fault_name == PEERS_FAULT or any(of_cameras)
+
+
+def _around(pattern: str) -> list[str]:
+    return pattern.split("{}")
 
 
 class CameraHealth:
-    """One camera's fault, over time."""
+    """Whether one camera delivers, over time."""
 
     def __init__(self, camera: ServedCamera) -> None:
         self.fault: str | None = None
@@ -50,7 +58,7 @@ class CameraHealth:
         elif trouble is not None:
             self._tell(*trouble)
             self._healthy_since_s = None
-        elif age_s is None or age_s > self._camera.max_age_s:
+        elif not self._camera.idles and (age_s is None or age_s > self._camera.max_age_s):
             self._healthy_since_s = None
         elif self._healthy_since_s is None:
             self._healthy_since_s = now_s
@@ -64,7 +72,8 @@ class CameraHealth:
 
     def _trouble(self, record: ChildRecord | None, age_s: float | None) -> tuple[str, str] | None:
         """What is wrong with the camera: of which kind, and in a sentence."""
-        silent = age_s is None or age_s > self._camera.max_age_s + _SILENCE_S
+        limit_s = self._camera.max_age_s + _SILENCE_S
+        silent = not self._camera.idles and (age_s is None or age_s > limit_s)
         if record is None:  # there is no board: the supervisor writes a new one as soon as it can
             return self._silence() if silent else None
         restarted = self._restarts is not None and record.restarts > self._restarts
@@ -82,7 +91,32 @@ class CameraHealth:
 
     def _silence(self) -> tuple[str, str]:
         limit_s = self._camera.max_age_s
-        return "silent", f"{self._camera.name} delivers no new frames; its last is older than {limit_s:.1f} s."
+        return "silent", f"{self._camera.source_name} delivers no new frames; its last is older than {limit_s:.1f} s."
+
+
+class DecodingHealth:
+    """Whether pictures can be made of one camera's frames, over time. `fault` is the text to show, or None."""
+
+    def __init__(self, camera: ServedCamera) -> None:
+        self.fault: str | None = None
+        self._camera = camera
+        self._failure: Undecodable | None = None
+        self._healthy_since_s: float | None = None
+
+    def update(self, now_s: float) -> None:
+        """Look whether a picture could not be made; and from then on, whether one of the newest frame can."""
+        failure = self._camera.undecodable
+        if failure is None:
+            return
+        if failure is not self._failure:
+            self._failure, self._healthy_since_s = failure, None
+            self.fault = self.fault or f"{self._camera.source_name}: {failure.text}."
+        elif not self._camera.decodes_again():
+            self._failure, self._healthy_since_s = self._camera.undecodable, None
+        elif self._healthy_since_s is None:
+            self._healthy_since_s = now_s
+        elif now_s - self._healthy_since_s >= _PROOF_OF_HEALTH_S:
+            self.fault = self._failure = self._camera.undecodable = None
 
 
 class Health:
@@ -90,7 +124,7 @@ class Health:
 
     def __init__(self, cameras: Iterable[ServedCamera], peers: AllowedPeers, on_change: Callable[[], None]) -> None:
         self.desired_faults: Mapping[str, str] = {}
-        self._cameras = {camera.name: CameraHealth(camera) for camera in cameras}
+        self._cameras = [(camera, CameraHealth(camera), DecodingHealth(camera)) for camera in cameras]
         self._peers = peers
         self._on_change = on_change
         self._records: Mapping[str, ChildRecord] = {}
@@ -100,10 +134,13 @@ class Health:
         if status is not None:
             self._records = {child.name: child for child in status.children if child.kind == "camera"}
         faults = {}
-        for name, health in self._cameras.items():
-            health.update(self._records.get(name), time.monotonic())
+        for camera, health, decoding in self._cameras:
+            health.update(self._records.get(camera.name), time.monotonic())
+            decoding.update(time.monotonic())
             if health.fault is not None:
-                faults[CAPTURE_FAULT.format(name)] = health.fault
+                faults[CAPTURE_FAULT.format(camera.source_name)] = health.fault
+            if decoding.fault is not None:
+                faults[DECODE_FAULT.format(camera.source_name)] = decoding.fault
         if refused := self._peers.recently_refused():
             faults[PEERS_FAULT] = (
                 f"Image requests from {', '.join(refused)} were refused: "

@@ -32,18 +32,15 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Refusal:
-    """The status of a request that cannot be answered, and for the custom parameters which ones."""
+    """The status of a request that cannot be answered."""
 
     status: int
-    parameters: tuple[str, ...] = ()
 
 
 def check(request: Any, encoding: Encoding) -> Wanted | Refusal:
     """Decide how to answer an `image_pb2.ImageRequest` from frames of this encoding."""
     if math.isnan(request.resize_ratio):
         return Refusal(_RESPONSE.STATUS_UNSUPPORTED_RESIZE_RATIO_REQUESTED)
-    if request.custom_params.values:
-        return Refusal(_RESPONSE.STATUS_CUSTOM_PARAMS_ERROR, tuple(sorted(request.custom_params.values)[:8]))
     possible = image_formats(encoding)
     image_format = request.image_format or possible[0]  # UNKNOWN, which is 0, leaves the choice to us
     if image_format not in possible:

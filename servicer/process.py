@@ -69,13 +69,14 @@ class Servicer:
         # A servicer that was restarted knows the robot's time at once, from its predecessor.
         self._clock = RobotClock(status.robot_clock_offset_ns if status else None)
         self._peers = AllowedPeers(callers(configuration))
-        cameras = {
-            name: ServedCamera(configuration.instance, name, settings, self._clock)
+        cameras = [
+            ServedCamera(configuration.instance, name, settings, self._clock)
             for name, settings in configuration.cameras.items()
-        }
-        self._health = Health(cameras.values(), self._peers, self._on_faults_changed)
+        ]
+        self._health = Health(cameras, self._peers, self._on_faults_changed)
         image_log = ImageLog() if configuration.service.log_images else None
-        self._service = ImageService(cameras, self._health.why_silent, image_log)
+        by_source = {camera.source_name: camera for camera in cameras}
+        self._service = ImageService(by_source, self._health.why_silent, image_log)
         self._link = RobotLink(
             configuration.robot,
             configuration.service,

@@ -1,23 +1,32 @@
-"""One camera as the servicer sees it: its newest frame, whether that is fresh, and how it is described."""
+"""One camera as the servicer sees it: its newest frames, whether they are fresh, and how it is described."""
 
+import math
 import threading
 import time
 from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from servicer import image_request
+from google.protobuf import json_format
+
+from servicer import image_request, own_pictures
+from servicer.capture_requests import CaptureRequests, Shot
+from servicer.custom_parameters import Parameters, ParameterSpec
 from servicer.image_source import SourceDescription
-from servicer.picture import Encoded, encode
+from servicer.picture import Encoded, UndecodableFrameError, encode
 from servicer.robot_clock import AcquisitionTimes, RobotClock
 from servicer.shared_encodings import FrameKey, SharedEncodings
-from shm import Encoding, Frame, Loss, RingReader
+from shm import DEFAULT_PARAMS_ID, Encoding, Frame, Loss, RingReader
 from supervision.camera_settings import CameraSettings
 
 _LEAST_MAX_AGE_S = 0.5
 _MAX_AGE_PERIODS = 3
+_SHARED_PERIODS = 2  # so young a frame with somebody's own parameters serves others who ask for the same
 _PERIOD_SAMPLES = 5
+_AFTERWARDS_S = 2.0  # a capture is of use for the next call too, where the first could not wait for it
 
 
 class FrameLostError(Exception):
@@ -34,23 +43,44 @@ class FrameFacts:
     cols: int
     encoding: Encoding
     epoch: int
+    params_id: bytes
+    gain: float
+    exposure_s: float
 
     def age_s(self) -> float:
         """Seconds since the capture."""
         return (time.monotonic_ns() - self.captured_ns) / 1e9
 
 
+@dataclass(frozen=True, eq=False)
+class Undecodable:
+    """That no picture could be made of a frame: why, of what encoding, and what was wanted."""
+
+    text: str
+    encoding: Encoding
+    wanted: image_request.Wanted
+
+
 class ServedCamera:
-    """Reads one ring for any number of request threads."""
+    """Reads one ring for any number of request threads, and asks its worker for what is not in there.
+
+    `source_name` is what clients call it, `name` what the configuration and the status board do. `undecodable` is the
+    last failure to make a picture of its frames, until `decodes_again` and somebody forgets it.
+    """
 
     def __init__(self, instance: str, name: str, settings: CameraSettings, clock: RobotClock) -> None:
         self.name = name
+        self.source_name = settings.source_name or name
         self.acquisition_times = AcquisitionTimes(clock)
+        self.undecodable: Undecodable | None = None
         self._settings = settings
-        self._description = SourceDescription(settings.source_name or name, settings)
+        self._description = SourceDescription(self.source_name, settings)
         self._reader = RingReader(instance, name)
+        self._requests = CaptureRequests(instance, name)
         self._shared: SharedEncodings[Encoded] = SharedEncodings(lambda encoded: len(encoded.data))
         self._last: FrameFacts | None = None
+        self._last_descriptor: Mapping[str, Any] | None = None
+        self._spec = ParameterSpec(None)
         self._periods_s: deque[float] = deque(maxlen=_PERIOD_SAMPLES)
         self._noting = threading.Lock()
 
@@ -60,47 +90,151 @@ class ServedCamera:
         return self._reader.problem
 
     @property
+    def idles(self) -> bool:
+        """Whether it captures only while somebody asks: silence says nothing about it."""
+        return self._settings.mode != "continuous"
+
+    @property
+    def captures_on_request(self) -> bool:
+        """Whether each call gets a frame of its own time."""
+        return self._settings.mode == "on_request"
+
+    @property
+    def makes_own_pictures(self) -> bool:
+        """Whether its class does, in its worker, instead of this process."""
+        own = self._settings.camera_interface
+        return own is not None and own.image_decode == "own"
+
+    @property
+    def capture_timeout_s(self) -> float:
+        """How long one capture may take."""
+        return self._settings.capture_timeout_s
+
+    @property
     def max_age_s(self) -> float:
         """Age beyond which a frame is never served as OK."""
         if self._settings.max_age_s is not None:
             return self._settings.max_age_s
+        if self.captures_on_request:
+            return math.inf  # each was exposed after the call came: what it takes until it is sent is the call's own
         return max(_LEAST_MAX_AGE_S, _MAX_AGE_PERIODS * self._period_s())
 
-    def newest(self) -> FrameFacts | None:
-        """Facts of the newest frame, however old; None if there is none."""
-        facts = self._reader.use(_facts)
+    @property
+    def spec(self) -> ParameterSpec:
+        """The custom parameters that it has; none before its first frame."""
+        raw = (self.descriptor() or {}).get("param_spec")
+        spec = self._spec
+        if spec.raw is not raw and spec.raw != raw:
+            self._spec = spec = ParameterSpec(raw)
+        return spec
+
+    def descriptor(self) -> Mapping[str, Any] | None:
+        """What the worker found out about the camera, when it was last there; None before the first time."""
+        descriptor = self._reader.descriptor()
+        if descriptor is not None:
+            self._last_descriptor = descriptor
+        return self._last_descriptor
+
+    def newest(self, params_id: bytes | None = DEFAULT_PARAMS_ID) -> FrameFacts | None:
+        """Facts of the newest frame with these parameters (None: with any), however old; None if there is none."""
+        facts = self._reader.use(_facts, params_id)
         if isinstance(facts, Loss):
             return None
         self._note(facts)
         return facts
 
+    def needs_capture(self, parameters: Parameters, facts: FrameFacts | None) -> bool:
+        """Whether to `ask` instead of serving the newest frame with these parameters, which may be missing."""
+        if self.captures_on_request:
+            return True
+        if not parameters.are_defaults:
+            limit_s = min(self.max_age_s, _SHARED_PERIODS * self._period_s())
+            return self.makes_own_pictures or facts is None or facts.age_s() > limit_s
+        if facts is None or facts.age_s() > self.max_age_s:
+            return self.idles  # one that always captures will not do it for being asked
+        return self.makes_own_pictures
+
+    def ask(self, parameters: Parameters, picture: Any, until_s: float) -> "Future[Shot]":
+        """Ask the worker for a frame that is exposed from now on; if its class makes them, for this `picture` instead.
+
+        That is an `ImageRequest`, else None. See CaptureRequests.ask for what the future raises.
+        """
+        until_ns = round(until_s * 1e9)
+        if not self.captures_on_request:
+            until_ns = max(until_ns, time.monotonic_ns() + round((self.capture_timeout_s + _AFTERWARDS_S) * 1e9))
+        if picture is None:
+            return self._requests.ask("capture", parameters.params_id, parameters.values, until_ns)
+        asked = json_format.MessageToDict(picture, preserving_proto_field_name=True)
+        key = picture.SerializeToString(deterministic=True)
+        return self._requests.ask("decode", parameters.params_id, parameters.values, until_ns, asked, key)
+
+    def keep(self) -> None:
+        """Tell the worker of a camera that captures while it is asked that somebody still looks."""
+        if self._settings.mode == "while_asked":
+            self._requests.keep()
+
     def encoded(self, facts: FrameFacts, wanted: image_request.Wanted, timeout_s: float) -> Encoded:
-        """The picture of the newest frame as wanted.
+        """The picture, as wanted, of the newest frame with the parameters of that one.
 
         Raises UndecodableFrameError, FrameLostError, and TimeoutError after `timeout_s`.
         """
 
         def make() -> Encoded:
             # `wanted` was checked against the encoding in `facts`; a ring that has replaced it may hold another one.
-            made = self._reader.use(lambda frame: encode(frame, wanted) if frame.encoding is facts.encoding else None)
-            if made is None or isinstance(made, Loss):
+            made = self._made(wanted, facts.encoding, facts.params_id)
+            if made is None:
                 raise FrameLostError("the frame was overwritten before it could be encoded")
             return made
 
-        return self._shared.get(FrameKey(facts.epoch, facts.frame_number), wanted, make, timeout_s)
+        key = FrameKey(facts.epoch, facts.frame_number, facts.params_id)
+        return self._shared.get(key, wanted, make, timeout_s)
+
+    def decodes_again(self) -> bool:
+        """Try with the newest frame what failed last; False if it fails again, or if there is no frame."""
+        failure, facts = self.undecodable, self.newest(None)
+        if failure is None or facts is None or facts.encoding is not failure.encoding:
+            return facts is not None
+        try:
+            return self._made(failure.wanted, failure.encoding, None) is not None
+        except UndecodableFrameError:
+            return False
 
     def source(self, facts: FrameFacts | None) -> Any:
         """The `image_pb2.ImageSource` of this camera: the name alone until there was a frame."""
         facts = facts or self._last
         if facts is None:
             return self._description.source(None, None, None)
-        return self._description.source(facts.encoding, (facts.rows, facts.cols), self._reader.descriptor())
+        descriptor = self.descriptor() or {}
+        source = self._description.source(facts.encoding, (facts.rows, facts.cols), descriptor)
+        if self.makes_own_pictures and (pairs := own_pictures.formats(descriptor)):
+            source.image_formats[:] = sorted({image_format for image_format, _ in pairs})
+            source.pixel_formats[:] = sorted({pixel_format for _, pixel_format in pairs})
+        source.custom_params.CopyFrom(self.spec.message)
+        return source
+
+    def describe(self, answer: Any, encoded: Encoded) -> None:
+        """Say in an `image_pb2.ImageResponse` what belongs to this picture: its geometry, and where the camera is."""
+        frame_size = encoded.frame_rows, encoded.frame_cols
+        self._description.resize(answer.source, frame_size, (encoded.rows, encoded.cols))
+        self._description.locate(answer.shot)
+
+    def _made(self, wanted: image_request.Wanted, encoding: Encoding, params_id: bytes | None) -> Encoded | None:
+        """Make the picture of the newest frame; None if there is none, or one of another encoding."""
+        upright = self._description.orientation
+        try:
+            made = self._reader.use(
+                lambda frame: encode(frame, wanted, upright) if frame.encoding is encoding else None, params_id
+            )
+        except UndecodableFrameError as error:
+            self.undecodable = Undecodable(str(error), encoding, wanted)
+            raise
+        return None if isinstance(made, Loss) else made
 
     def _period_s(self) -> float:
         """The measured frame period; before there is one, what the driver says; 0 if it says nothing."""
         if self._periods_s:
             return median(self._periods_s)  # one slow frame, or the gap of a stall, must not stretch the limit
-        fps = (self._reader.descriptor() or {}).get("fps")
+        fps = (self.descriptor() or {}).get("fps")
         return 1 / fps if isinstance(fps, int | float) and fps > 0 else 0.0
 
     def _note(self, facts: FrameFacts) -> None:
@@ -110,10 +244,20 @@ class ServedCamera:
             if last is not None and last.epoch == facts.epoch and facts.frame_number <= last.frame_number:
                 return
             self._last = facts
-            if last is not None and last.epoch == facts.epoch:
+            if last is not None and last.epoch == facts.epoch and not self.idles:  # pauses are no periods
                 frames = facts.frame_number - last.frame_number
                 self._periods_s.append((facts.captured_ns - last.captured_ns) / 1e9 / frames)
 
 
 def _facts(frame: Frame) -> FrameFacts:
-    return FrameFacts(frame.frame_number, frame.captured_ns, frame.rows, frame.cols, frame.encoding, frame.epoch)
+    return FrameFacts(
+        frame_number=frame.frame_number,
+        captured_ns=frame.captured_ns,
+        rows=frame.rows,
+        cols=frame.cols,
+        encoding=frame.encoding,
+        epoch=frame.epoch,
+        params_id=frame.params_id,
+        gain=frame.gain,
+        exposure_s=frame.exposure_s,
+    )

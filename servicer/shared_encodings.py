@@ -8,12 +8,15 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar
+
+from shm import DEFAULT_PARAMS_ID
 
 _T = TypeVar("_T")
 
 _MOST = 16
+_MOST_SETS = 4
 _MOST_BYTES = 64 << 20
 
 
@@ -23,23 +26,32 @@ class FrameKey:
 
     epoch: int
     frame_number: int
+    params_id: bytes = DEFAULT_PARAMS_ID
 
     def is_newer_than(self, other: "FrameKey | None") -> bool:
-        """Whether what was made of the other frame is of no more use."""
+        """Whether what was made of the other frame (of the same parameters) is of no more use."""
         return other is None or self.epoch != other.epoch or self.frame_number > other.frame_number
 
 
-class SharedEncodings(Generic[_T]):
-    """The encodings of one camera's newest frame: at most 16 different ones, and 64 MiB of finished ones.
+@dataclass(eq=False)
+class _Set(Generic[_T]):
+    """What is made of the newest frame with the same custom parameters."""
 
-    `size_bytes` says how large one is. `made` counts those that were made.
+    frame: FrameKey
+    futures: "OrderedDict[Hashable, Future[_T]]" = field(default_factory=OrderedDict)
+
+
+class SharedEncodings(Generic[_T]):
+    """The encodings of one camera's newest frames, one for each of the four custom parameters that were asked last.
+
+    At most 16 different ones of a frame, and 64 MiB of finished ones in all. `size_bytes` says how large one is. `made`
+    counts those that were made.
     """
 
     def __init__(self, size_bytes: Callable[[_T], int]) -> None:
         self.made = 0
         self._size_bytes = size_bytes
-        self._frame: FrameKey | None = None
-        self._futures: OrderedDict[Hashable, Future[_T]] = OrderedDict()
+        self._sets: OrderedDict[bytes, _Set[_T]] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, frame: FrameKey, wanted: Hashable, make: Callable[[], _T], timeout_s: float) -> _T:
@@ -48,26 +60,33 @@ class SharedEncodings(Generic[_T]):
         Raises what `make` raised, and TimeoutError when another's encoding takes longer than `timeout_s`.
         """
         with self._lock:
-            if frame.is_newer_than(self._frame):
-                self._frame = frame
-                self._futures.clear()
-            future = self._futures.get(wanted)
+            current = self._set_for(frame)
+            future = current.futures.get(wanted)
             leader = future is None
             if future is None:
                 future = Future()
-                if frame == self._frame:  # whoever is late makes an older one for itself alone
-                    self._futures[wanted] = future
-                if len(self._futures) > _MOST:
-                    self._futures.popitem(last=False)
-        return self._lead(wanted, future, make) if leader else _await(future, timeout_s)
+                if frame == current.frame:  # whoever is late makes an older one for itself alone
+                    current.futures[wanted] = future
+                if len(current.futures) > _MOST:
+                    current.futures.popitem(last=False)
+        return self._lead(current, wanted, future, make) if leader else _await(future, timeout_s)
 
-    def _lead(self, wanted: Hashable, future: "Future[_T]", make: Callable[[], _T]) -> _T:
+    def _set_for(self, frame: FrameKey) -> _Set[_T]:
+        current = self._sets.get(frame.params_id)
+        if current is None or frame.is_newer_than(current.frame):
+            current = self._sets[frame.params_id] = _Set(frame)
+        self._sets.move_to_end(frame.params_id)
+        if len(self._sets) > _MOST_SETS:
+            self._sets.popitem(last=False)
+        return current
+
+    def _lead(self, current: _Set[_T], wanted: Hashable, future: "Future[_T]", make: Callable[[], _T]) -> _T:
         try:
             result = make()
         except BaseException as error:
             with self._lock:
-                if self._futures.get(wanted) is future:
-                    del self._futures[wanted]
+                if current.futures.get(wanted) is future:
+                    del current.futures[wanted]
             future.set_exception(error)
             raise
         future.set_result(result)
@@ -79,15 +98,16 @@ class SharedEncodings(Generic[_T]):
     def _forget_beyond_budget(self) -> None:
         """Let the oldest finished ones go; who still sends one keeps it alive."""
         sizes = {
-            wanted: self._size_bytes(future.result())
-            for wanted, future in self._futures.items()
+            (params_id, wanted): self._size_bytes(future.result())
+            for params_id, kept in self._sets.items()
+            for wanted, future in kept.futures.items()
             if future.done() and future.exception() is None
         }
         excess_bytes = sum(sizes.values()) - _MOST_BYTES
-        for wanted, size_bytes in sizes.items():
+        for (params_id, wanted), size_bytes in sizes.items():
             if excess_bytes <= 0:
                 return
-            del self._futures[wanted]
+            del self._sets[params_id].futures[wanted]
             excess_bytes -= size_bytes
 
 

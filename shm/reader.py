@@ -38,8 +38,10 @@ class RingReader:
         found = self._look_often(params_id, lambda frame: frame, in_place=False)
         return None if isinstance(found, Loss) else found
 
-    def use(self, fn: Callable[[Frame], _T], params_id: bytes = DEFAULT_PARAMS_ID) -> _T | Loss:
+    def use(self, fn: Callable[[Frame], _T], params_id: bytes | None = DEFAULT_PARAMS_ID) -> _T | Loss:
         """Run `fn` on the newest frame without a copy, and return its result or why there is none.
+
+        `params_id` None: the newest whatever it was captured with.
 
         `fn` gets a Frame whose `data` is the ring's own memory, or a copy where it must not change under the
         reader's hands (compressed frames, and after the writer overtook the first try). The result must not refer
@@ -53,7 +55,7 @@ class RingReader:
         attached = self._current()
         return attached.header.descriptor if attached else None
 
-    def _look_often(self, params_id: bytes, fn: Callable[[Frame], _T], *, in_place: bool) -> _T | Loss:
+    def _look_often(self, params_id: bytes | None, fn: Callable[[Frame], _T], *, in_place: bool) -> _T | Loss:
         attached = self._current()
         if attached is None:
             return Loss.CORRUPT if self.problem else Loss.NO_FRAME

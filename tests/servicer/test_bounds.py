@@ -71,10 +71,10 @@ def gate(monkeypatch: Any) -> threading.Event:
     """Encoding with a ratio of 0.5 waits until the gate opens."""
     encode, opened = picture.encode, threading.Event()
 
-    def gated(frame: Any, wanted: Any) -> Any:
+    def gated(frame: Any, wanted: Any, *how: Any) -> Any:
         if wanted.resize_ratio == 0.5:
             assert opened.wait(30)
-        return encode(frame, wanted)
+        return encode(frame, wanted, *how)
 
     monkeypatch.setattr(served_camera, "encode", gated)
     return opened
@@ -175,10 +175,10 @@ def test_a_frame_that_is_overwritten_again_and_again_is_a_data_error(
     """A writer faster than every attempt to encode: no picture, least of all a mixture of two."""
     encode = picture.encode
 
-    def overtaken(frame: Any, wanted: Any) -> Any:
+    def overtaken(frame: Any, wanted: Any, *how: Any) -> Any:
         for _ in range(7):
             front.show(smooth())
-        return encode(frame, wanted)
+        return encode(frame, wanted, *how)
 
     monkeypatch.setattr(served_camera, "encode", overtaken)
     front.show(smooth())
@@ -192,11 +192,11 @@ def test_a_frame_that_is_overtaken_once_is_encoded_again(served: Served, front: 
     """The second look is at a copy, and is served."""
     encode, overtakings = picture.encode, iter([True])
 
-    def overtaken(frame: Any, wanted: Any) -> Any:
+    def overtaken(frame: Any, wanted: Any, *how: Any) -> Any:
         if next(overtakings, False):
             for _ in range(7):
                 front.show(smooth()[:, ::-1])
-        return encode(frame, wanted)
+        return encode(frame, wanted, *how)
 
     monkeypatch.setattr(served_camera, "encode", overtaken)
     front.show(smooth())
@@ -210,17 +210,16 @@ def test_a_ring_replaced_by_another_encoding_in_the_middle_is_a_data_error(
 ) -> None:
     """What was checked against colour frames is not made of depth frames, and the call survives."""
     front.show(smooth())
-    facts_of = served_camera._facts
+    encoded = served_camera.ServedCamera.encoded
     replaced: list[Ring] = []
 
-    def replace_after(frame: Any) -> Any:
-        facts = facts_of(frame)
+    def replace_before(camera: Any, *wish: Any) -> Any:
         if not replaced:
             replaced.append(Ring(instance, "front").__enter__())
             replaced[0].show(smooth()[:, :, 0].astype("<u2"), Encoding.DEPTH16)
-        return facts
+        return encoded(camera, *wish)
 
-    monkeypatch.setattr(served_camera, "_facts", replace_after)
+    monkeypatch.setattr(served_camera.ServedCamera, "encoded", replace_before)
     assert served.one("front").status == STATUS.STATUS_IMAGE_DATA_ERROR
     assert served.one("front").shot.image.pixel_format == IMAGE.PIXEL_FORMAT_DEPTH_U16
 

@@ -57,10 +57,10 @@ def test_a_frame_that_grew_old_during_the_call_is_withdrawn(instance: str, front
     """The first entry is encoded at once, the second takes long: by the end the first is too old to be OK."""
     encode = picture.encode
 
-    def slowly(frame: Any, wanted: Any) -> Any:
+    def slowly(frame: Any, wanted: Any, *how: Any) -> Any:
         if wanted.resize_ratio == 0.5:
             threading.Event().wait(0.6)
-        return encode(frame, wanted)
+        return encode(frame, wanted, *how)
 
     monkeypatch.setattr(served_camera, "encode", slowly)
     with serving(instance, "front", "rear", max_age_s=0.4) as served, Ring(instance, "rear") as rear:

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from servicer import health as health_module
-from servicer.health import CAPTURE_FAULT, PEERS_FAULT, CameraHealth, Health, is_ours
+from servicer.health import CAPTURE_FAULT, DECODE_FAULT, PEERS_FAULT, CameraHealth, Health, is_ours
+from servicer.image_request import Wanted
 from servicer.peers import AllowedPeers
 from servicer.robot_clock import RobotClock
-from servicer.served_camera import ServedCamera
-from shm import ChildRecord, Status
+from servicer.served_camera import ServedCamera, Undecodable
+from shm import ChildRecord, Encoding, Status
 from shm.records import State
 from supervision.camera_settings import CameraSettings
 
@@ -37,12 +38,27 @@ class ScriptedCamera:
     """In the place of a ServedCamera: its newest frame is as old as the script says; None: there is none."""
 
     name: str = "front"
+    source_name: str = "front"
     max_age_s: float = MAX_AGE_S
     age_s: float | None = 0.0
+    idles: bool = False
+    undecodable: Undecodable | None = None
+    whole: bool = True
 
     def newest(self) -> Facts | None:
         """The newest frame."""
         return None if self.age_s is None else Facts(self.age_s)
+
+    def fails(self) -> None:
+        """A client's picture could not be made."""
+        wanted = Wanted(1, 3, 75, 1.0)
+        self.undecodable, self.whole = Undecodable("the camera's JPEG cannot be decoded", Encoding.JPEG, wanted), False
+
+    def decodes_again(self) -> bool:
+        """Try the newest frame."""
+        if not self.whole:
+            self.fails()
+        return self.whole
 
 
 @dataclass
@@ -232,11 +248,67 @@ def test_refused_callers_are_one_fault(scene: Scene) -> None:
     assert scene.changes == 1
 
 
+@pytest.mark.parametrize("age_s", [None, 1000.0])
+def test_silence_of_a_camera_that_nobody_asks_is_no_fault(scene: Scene, age_s: float | None) -> None:
+    """It captures when it is asked; one that ends is a fault all the same, and is well again two seconds later."""
+    scene.camera.idles, scene.camera.age_s = True, age_s
+    for _ in range(20):
+        assert scene.turn() is None
+    assert scene.turn(state="waiting", last_exit="exit code 69", error_text="front: no such device.") is not None
+    scene.turn(state="running", error_text=None)
+    assert 1.5 <= scene.seconds_until_cleared() <= 2.5
+
+
+def test_bad_parameters_in_the_configuration_are_told(scene: Scene) -> None:
+    """The worker ends at once, and is not started again: its sentence is the fault's."""
+    text = "parameters: 'gain' is 99.0; the most is 24.0"
+    assert scene.turn(state="refused", last_exit="exit code 78", error_code="parameters", error_text=text) == text
+
+
+def test_parameters_that_a_camera_rejects_are_no_fault(scene: Scene) -> None:
+    """A client's mistake that only the camera could find: the worker says so, and goes on."""
+    assert scene.turn(error_code="parameters", error_text="the camera does not take gain 24.") is None
+
+
+def test_a_picture_that_cannot_be_made_is_a_fault_until_it_can(scene: Scene) -> None:
+    """It has a name of its own, stays while the newest frame fails, and goes after two seconds without a failure."""
+    name = DECODE_FAULT.format("front")
+    scene.turn()
+    scene.camera.fails()
+    scene.turn()
+    assert scene.health.desired_faults == {name: "front: the camera's JPEG cannot be decoded."}
+    for _ in range(20):
+        scene.turn()
+    assert name in scene.health.desired_faults
+    scene.camera.whole = True
+    for _ in range(4):
+        scene.turn()
+    scene.camera.fails()  # another client's, meanwhile
+    scene.camera.whole = True
+    began_s = scene.clock.now_s
+    while name in scene.health.desired_faults:
+        assert scene.clock.now_s < began_s + 10
+        scene.turn()
+    assert 2.0 <= scene.clock.now_s - began_s <= 3.0
+    assert scene.camera.undecodable is None
+    assert scene.changes == 2
+
+
+def test_faults_name_the_source_as_clients_know_it(scene: Scene) -> None:
+    """The operator finds in the fault what the tablet shows; the board's record goes by the camera's own name."""
+    scene.camera.source_name = "Front 1"
+    scene.camera.fails()
+    scene.turn(state="killing", error_text=HUNG)
+    assert set(scene.health.desired_faults) == {CAPTURE_FAULT.format("Front 1"), DECODE_FAULT.format("Front 1")}
+
+
 def test_only_our_faults_are_ours() -> None:
     """Also those of a camera that is not configured any more; never the robot's own about us."""
     assert is_ours(FAULT)
     assert is_ours(CAPTURE_FAULT.format("gone"))
     assert is_ours(PEERS_FAULT)
+    assert is_ours(DECODE_FAULT.format("gone"))
+    assert not is_ours("Decoding Image front went well")
     assert not is_ours("Liveness")
 
 

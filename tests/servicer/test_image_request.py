@@ -5,7 +5,7 @@ import struct
 from typing import Any
 
 import pytest
-from bosdyn.api import image_pb2, service_customization_pb2
+from bosdyn.api import image_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -157,29 +157,6 @@ def test_quality_does_not_matter_for_raw() -> None:
         assert ask(image_format=image_format, quality_percent=10) == ask(image_format=image_format, quality_percent=90)
 
 
-def test_an_empty_dict_of_parameters_is_none() -> None:
-    """The tablet sends one with every request."""
-    empty = service_customization_pb2.DictParam()
-    assert ask(custom_params=empty) == ask() == Wanted(JPEG, RGB, 75, 1.0)
-
-
-def test_an_unknown_parameter_is_refused_by_name() -> None:
-    """Nobody is served a picture that ignores what was asked for."""
-    params = service_customization_pb2.DictParam()
-    params.values["Contrast"].double_value.value = 3
-    assert ask(custom_params=params) == Refusal(STATUS.STATUS_CUSTOM_PARAMS_ERROR, ("Contrast",))
-
-
-def test_very_many_unknown_parameters_make_a_short_refusal() -> None:
-    """The answer does not grow with the question."""
-    params = service_customization_pb2.DictParam()
-    for number in range(10_000):
-        params.values[f"p{number}"].Clear()
-    answer = ask(custom_params=params)
-    assert isinstance(answer, Refusal)
-    assert len(answer.parameters) == 8
-
-
 @pytest.mark.parametrize("encoding", PICTURES)
 def test_what_is_advertised_is_answered(encoding: Encoding) -> None:
     """Every advertised pixel format in every advertised image format, and no others; the camera's own is the first."""
@@ -204,7 +181,6 @@ def any_double() -> st.SearchStrategy[float]:
     quality=any_double(),
     image_format=st.integers(-(2**31), 2**31 - 1) | st.integers(0, 4),
     pixel_formats=st.lists(st.integers(-(2**31), 2**31 - 1) | st.integers(0, 7), min_size=1, max_size=5),
-    keys=st.lists(st.text(max_size=5), max_size=2),
 )
 def test_whatever_is_asked_is_wanted_or_refused(
     encoding: Encoding,
@@ -212,7 +188,6 @@ def test_whatever_is_asked_is_wanted_or_refused(
     quality: float,
     image_format: int,
     pixel_formats: list[int],
-    keys: list[str],
 ) -> None:
     """No bytes from the network raise an exception, and what is wanted can be made."""
     request = image_pb2.ImageRequest(
@@ -222,14 +197,11 @@ def test_whatever_is_asked_is_wanted_or_refused(
         pixel_format=pixel_formats[0],
         fallback_formats=pixel_formats[1:],
     )
-    for key in keys:
-        request.custom_params.values[key].Clear()
     answer = check(request, encoding)
     if isinstance(answer, Wanted):
         assert answer.pixel_format in SERVED[encoding]
         assert answer.image_format in (JPEG, RAW, RLE)
         assert 0.01 <= answer.resize_ratio <= 1.0
         assert 1 <= answer.quality_percent <= 100 if answer.image_format == JPEG else answer.quality_percent == 0
-        assert not keys
     else:
-        assert answer.status in (NO_RATIO, NO_FORMAT, NO_PIXELS, STATUS.STATUS_CUSTOM_PARAMS_ERROR)
+        assert answer.status in (NO_RATIO, NO_FORMAT, NO_PIXELS)

@@ -1,7 +1,8 @@
 """One encoding per frame and wish, whoever asks first; nothing of it lives longer than it is of use."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,11 @@ FRAME = FrameKey(epoch=1, frame_number=10)
 def encodings() -> SharedEncodings[str]:
     """Encodings that are strings, each as large as it is long."""
     return SharedEncodings(len)
+
+
+def futures(shared: SharedEncodings[Any]) -> list["Future[Any]"]:
+    """All that are kept."""
+    return [future for kept in shared._sets.values() for future in kept.futures.values()]
 
 
 def never() -> str:
@@ -136,9 +142,32 @@ def test_the_number_of_kept_encodings_is_bounded() -> None:
     shared = encodings()
     for wish in range(100):
         shared.get(FRAME, wish, lambda: "x", 1)
-        assert len(shared._futures) <= 16
+        assert len(futures(shared)) <= 16
     assert shared.get(FRAME, 99, never, 1) == "x"
     assert shared.get(FRAME, 0, lambda: "again", 1) == "again"
+
+
+def test_other_parameters_throw_out_nothing() -> None:
+    """Clients who alternate with parameters of their own keep what was made for each, as long as they are few."""
+    shared = encodings()
+    for number in (10, 11):
+        for params in range(4):
+            made = f"{params}/{number}"
+            assert shared.get(FrameKey(1, number, bytes([params])), "jpeg", made.strip, 1) == made
+    for params in range(4):
+        assert shared.get(FrameKey(1, 11, bytes([params])), "jpeg", never, 1) == f"{params}/11"
+    shared.get(FrameKey(1, 11, b"\x04"), "jpeg", lambda: "fifth", 1)
+    assert len(futures(shared)) == 4
+    assert shared.get(FrameKey(1, 11, b"\x00"), "jpeg", lambda: "again", 1) == "again"
+
+
+def test_the_bytes_of_all_parameters_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One budget for all of them: what was made first goes first."""
+    monkeypatch.setattr(shared_encodings, "_MOST_BYTES", 100)
+    shared = encodings()
+    for params in range(4):
+        shared.get(FrameKey(1, 10, bytes([params])), "jpeg", lambda: "x" * 40, 1)
+        assert sum(len(future.result()) for future in futures(shared)) <= 100
 
 
 def test_the_bytes_of_kept_encodings_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,10 +176,10 @@ def test_the_bytes_of_kept_encodings_are_bounded(monkeypatch: pytest.MonkeyPatch
     shared = encodings()
     for wish in range(10):
         shared.get(FRAME, wish, lambda: "x" * 40, 1)
-        assert sum(len(future.result()) for future in shared._futures.values()) <= 100
+        assert sum(len(future.result()) for future in futures(shared)) <= 100
     assert len(shared.get(FRAME, 9, never, 1)) == 40
     assert len(shared.get(FRAME, "huge", lambda: "x" * 101, 1)) == 101
-    assert not shared._futures
+    assert not futures(shared)
 
 
 @settings(max_examples=40, deadline=None)
@@ -176,4 +205,4 @@ def test_any_crowd_gets_what_it_asked_for(calls: list[tuple[int, int, int, bool]
 
     with ThreadPoolExecutor(crowd) as threads:
         assert all(threads.map(lambda call: ask(*call), calls))
-    assert len(shared._futures) <= 16
+    assert len(futures(shared)) <= 16

@@ -1,0 +1,238 @@
+"""One entry of a GetImage request, from the question to the answer."""
+
+import math
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+from bosdyn.api import image_pb2
+
+from servicer import image_request, own_pictures
+from servicer.capture_requests import CaptureFailedError, Shot, WorkerAwayError
+from servicer.custom_parameters import Parameters, RefusedError
+from servicer.image_request import Refusal, Wanted
+from servicer.picture import Encoded, UndecodableFrameError
+from servicer.served_camera import FrameFacts, FrameLostError, ServedCamera
+
+_RESPONSE = image_pb2.ImageResponse
+_LONGEST_EXPOSURE_S = 3600.0  # beyond is a driver's mistake (some say "infinite")
+_HAND_OVER_S = 1.0  # for a result that is being set
+
+
+class NoImageError(Exception):
+    """There is no image for this entry; the message is the operator's sentence."""
+
+
+class ImageEntry:
+    """One `ImageRequest` to a camera, and the `ImageResponse` that becomes of it.
+
+    In this order: `examine`; as long as it `lacks_capture`, `ask`, wait for `pending`, and `collect`; `fill`; and
+    `withdraw_if_stale` at the end. Nothing in here raises: what goes wrong is in the answer, and in `reason` if it is
+    no mistake of the client. `why_silent` gives the operator's sentence for a camera that has no fresh frame.
+    """
+
+    def __init__(
+        self, request: Any, answer: Any, camera: ServedCamera, why_silent: Callable[[str], str | None]
+    ) -> None:
+        self.camera = camera
+        self.reason: str | None = None
+        self.pending: Future[Shot] | None = None
+        self.until_s = math.inf
+        self._request = request
+        self._asked: Any = None  # the ImageRequest for a class that makes pictures itself
+        self._answer = answer
+        self._why_silent = why_silent
+        self._settled = False
+        self._described_epoch: int | None = None
+        self._parameters: Parameters = camera.spec.defaults
+        self._shot: Shot | None = None
+        self._captured_ns: int | None = None  # of the picture that the answer holds
+
+    @property
+    def waited(self) -> bool:
+        """Whether it has had its camera capture something."""
+        return self.pending is not None
+
+    def examine(self) -> None:
+        """Refuse what cannot be answered before any camera is asked for it."""
+        facts = self.camera.newest(None)
+        self._describe(facts)
+        try:
+            self._parameters = self._completed(facts)
+            if self.camera.makes_own_pictures:
+                self._asked = self._own_request()
+            elif facts is not None:
+                self._check(facts)
+        except (RefusedError, _RefusedRequestError, NoImageError) as error:
+            self._settle(error)
+
+    def lacks_capture(self) -> bool:
+        """Whether there is no frame to answer with unless the camera is asked for one."""
+        if self._settled:
+            return False
+        facts = self.camera.newest(self._parameters.params_id)
+        if self._shot is None:
+            return self.camera.needs_capture(self._parameters, facts)
+        if self.camera.makes_own_pictures:
+            return _age_s(self._shot.captured_ns) > self.camera.max_age_s
+        return facts is None or facts.frame_number < self._shot.frame_number or facts.age_s() > self.camera.max_age_s
+
+    def ask(self, until_s: float) -> None:
+        """Have the camera capture for this entry, which waits until then (`time.monotonic`)."""
+        self.until_s = until_s
+        self.pending = self.camera.ask(self._parameters, self._asked, until_s)
+
+    def collect(self) -> None:
+        """Take what the camera brought; it is too late for anything else."""
+        if self.pending is None:
+            return
+        if self.pending.cancel():
+            self._settle(NoImageError(self._why_silent(self.camera.name) or "it delivered no frame in time."))
+            return
+        try:
+            self._shot = self.pending.result(_HAND_OVER_S)
+        except CaptureFailedError as error:
+            self._settle(error)
+
+    def fill(self, until_s: float) -> int:
+        """Answer, and say how many bytes the picture has: 0 for none."""
+        if self._settled:
+            return 0
+        try:
+            encoded = self._encoded(until_s)
+            robot_ns = self._robot_ns(encoded)
+        except (_RefusedRequestError, NoImageError) as error:
+            self._settle(error)
+            return 0
+        self._tell(encoded, robot_ns)
+        return len(encoded.data)
+
+    def withdraw_if_stale(self) -> None:
+        """Keep the freshness promise to the last moment: the others of the call may have taken long."""
+        if self._captured_ns is None or (age_s := _age_s(self._captured_ns)) <= self.camera.max_age_s:
+            return
+        self._answer.ClearField("shot")
+        self._settle(NoImageError(f"its frame was {age_s:.1f} s old by the time of the answer."))
+
+    def _describe(self, facts: FrameFacts | None) -> None:
+        self._answer.source.CopyFrom(self.camera.source(facts))
+        self._described_epoch = facts.epoch if facts else None
+
+    def _completed(self, facts: FrameFacts | None) -> Parameters:
+        if facts is None and self._request.custom_params.values and self.camera.descriptor() is None:
+            raise NoImageError(self._why_no_frame(None))  # nobody knows whether it has such parameters
+        return self.camera.spec.complete(self._request.custom_params)
+
+    def _robot_ns(self, encoded: Encoded) -> int:
+        robot_ns = self.camera.acquisition_times.of(encoded.frame_number, encoded.captured_ns)
+        if robot_ns is None:
+            raise NoImageError("there was no time sync with the robot yet.")
+        return robot_ns
+
+    def _encoded(self, until_s: float) -> Encoded:
+        facts = self.camera.newest(self._parameters.params_id)
+        if self.camera.makes_own_pictures and self._shot is not None:
+            return self._own_picture(self._shot, facts)
+        facts = self._fresh(facts)
+        try:
+            encoded = self.camera.encoded(facts, self._check(facts), until_s - time.monotonic())
+        except (UndecodableFrameError, FrameLostError) as error:
+            raise NoImageError(f"{error}.") from error
+        except TimeoutError as error:
+            raise NoImageError("the frame could not be encoded in time.") from error
+        if self.camera.spec.raw != self._parameters.spec.raw:
+            raise NoImageError("its parameters have changed meanwhile.")
+        return encoded
+
+    def _fresh(self, facts: FrameFacts | None) -> FrameFacts:
+        least = self._shot.frame_number if self._shot else 0
+        if facts is None or facts.age_s() > self.camera.max_age_s or facts.frame_number < least:
+            raise NoImageError(self._why_no_frame(facts))
+        if facts.epoch != self._described_epoch:
+            self._describe(facts)
+        self.camera.keep()
+        return facts
+
+    def _own_picture(self, shot: Shot, newest: FrameFacts | None) -> Encoded:
+        if shot.captured_ns > time.monotonic_ns() or _age_s(shot.captured_ns) > self.camera.max_age_s:
+            raise NoImageError(self._why_no_frame(newest))
+        facts = newest if newest is not None and newest.frame_number == shot.frame_number else None
+        try:
+            if facts is None:
+                return own_pictures.encoded(shot, None, math.nan, math.nan)
+            return own_pictures.encoded(shot, (facts.rows, facts.cols), facts.gain, facts.exposure_s)
+        except own_pictures.BrokenPictureError as error:
+            raise NoImageError(str(error)) from error
+
+    def _own_request(self) -> Any:
+        asked = own_pictures.check(self._request, own_pictures.formats(self.camera.descriptor() or {}))
+        if isinstance(asked, Refusal):
+            raise _RefusedRequestError(asked.status)
+        return asked
+
+    def _check(self, facts: FrameFacts) -> Wanted:
+        """What to make of such a frame."""
+        wanted = image_request.check(self._request, facts.encoding)
+        if isinstance(wanted, Refusal):
+            raise _RefusedRequestError(wanted.status)
+        return wanted
+
+    def _why_no_frame(self, facts: FrameFacts | None) -> str:
+        why = self._why_silent(self.camera.name) or self.camera.problem
+        if why:
+            return why
+        if facts is None:
+            return "there is no frame of it yet." if self._shot is None else "its frame was overwritten too soon."
+        return f"its newest frame is {facts.age_s():.1f} s old; the limit is {self.camera.max_age_s:.1f} s."
+
+    def _tell(self, encoded: Encoded, robot_ns: int) -> None:
+        self._settled, self._captured_ns = True, encoded.captured_ns
+        answer, shot, image = self._answer, self._answer.shot, self._answer.shot.image
+        answer.status = _RESPONSE.STATUS_OK
+        shot.acquisition_time.FromNanoseconds(robot_ns)
+        image.rows, image.cols = encoded.rows, encoded.cols
+        image.format, image.pixel_format = encoded.wanted.image_format, encoded.wanted.pixel_format
+        image.data = encoded.data
+        if math.isfinite(encoded.gain) and encoded.gain >= 0:  # NaN: unknown; -1: some drivers' way to say so
+            shot.capture_params.gain = encoded.gain
+        if 0 < encoded.exposure_s <= _LONGEST_EXPOSURE_S:
+            shot.capture_params.exposure_duration.FromNanoseconds(round(encoded.exposure_s * 1e9))
+        if self._parameters.message is not None:
+            shot.capture_params.custom_params.CopyFrom(self._parameters.message)
+        self.camera.describe(answer, encoded)
+
+    def _settle(self, error: Exception) -> None:
+        """Answer with an error."""
+        self._settled, self._captured_ns = True, None
+        if isinstance(error, CaptureFailedError):
+            error = self._of_failure(error)
+        if isinstance(error, RefusedError):
+            self._answer.status = _RESPONSE.STATUS_CUSTOM_PARAMS_ERROR
+            self._answer.custom_param_error.CopyFrom(error.error)
+        elif isinstance(error, _RefusedRequestError):
+            self._answer.status = error.status
+        else:
+            self._answer.status = _RESPONSE.STATUS_IMAGE_DATA_ERROR
+            self.reason = str(error)
+
+    def _of_failure(self, error: CaptureFailedError) -> Exception:
+        """What a worker's failure is for the client: his mistake, or no image."""
+        if error.failure == "parameters" and not self._parameters.are_defaults:
+            return self._parameters.refused(str(error))
+        if error.failure == "unsupported":
+            return _RefusedRequestError(_RESPONSE.STATUS_UNSUPPORTED_IMAGE_FORMAT_REQUESTED)
+        away = isinstance(error, WorkerAwayError)
+        return NoImageError((self._why_silent(self.camera.name) if away else None) or str(error))
+
+
+class _RefusedRequestError(Exception):
+    """The request cannot be answered; `status` says why."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+def _age_s(captured_ns: int) -> float:
+    return (time.monotonic_ns() - captured_ns) / 1e9
