@@ -1,0 +1,326 @@
+"""When a worker captures, and with which parameters: each turn of its loop, around a camera that is scripted."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from capture_worker.camera import CorruptFrameError, ReadFailedError, UnsupportedRequestError
+from capture_worker.loop import MAX_FAILURES_IN_A_ROW
+from shm import DEFAULT_PARAMS_ID
+from shm.capture_requests import CaptureAnswer
+from shm.parameters import ParametersError, complete, parameters_id
+from tests.capture_worker.asking import Client, double
+from tests.capture_worker.scripted_camera import SPEC, ScriptedCamera, Stage
+
+
+def gain(value: float) -> dict[str, Any]:
+    """Return parameters with a gain."""
+    return {"gain": double(value)}
+
+
+def id_of(value: float) -> bytes:
+    """Return the id of a gain."""
+    return parameters_id(SPEC, complete(SPEC, gain(value)))
+
+
+def answer_of(stage: Stage, client: Client) -> CaptureAnswer:
+    """Let the loop turn until the client is answered."""
+    stage.turn_until(client.has_answer)
+    return client.answer()
+
+
+@pytest.fixture(params=["continuous", "on_request", "while_asked"])
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """A camera in each of the modes, after its first frame."""
+    with Stage(ScriptedCamera(), mode=request.param) as stage:
+        stage.turn()
+        yield stage
+
+
+def test_one_frame_at_opening_with_the_defaults_in_force(stage: Stage) -> None:
+    """In every mode the first frame shows that the camera works, whatever somebody has left it set to."""
+    assert stage.camera.applied == [1.0]
+    assert stage.camera.captures == 1
+    assert stage.brightness(DEFAULT_PARAMS_ID) == 1
+    assert "ready" in [report["report"] for report in stage.reports()]
+
+
+def test_a_frame_has_the_parameters_that_its_id_says(stage: Stage) -> None:
+    """Two clients with different parameters and one without: each is answered with a frame of its own."""
+    with Client(stage.instance) as client:
+        for value in (20.0, 30.0, 1.0, 30.0):
+            client.ask_with(gain(value))
+            answer = answer_of(stage, client)
+            frame = stage.reader.latest(id_of(value))
+            assert frame is not None
+            assert (frame.frame_number, frame.captured_ns) == (answer.frame_number, answer.captured_ns)
+            assert answer.begun_ns is not None
+            assert answer.begun_ns <= frame.captured_ns
+            assert frame.pixels()[0, 0] == value
+    assert id_of(1.0) == DEFAULT_PARAMS_ID
+
+
+def test_one_capture_serves_all_who_asked_before_it(stage: Stage) -> None:
+    """Requests for the same parameters share a frame; one that comes later gets a later frame."""
+    with Client(stage.instance) as one, Client(stage.instance) as other:
+        one.ask_with(gain(20))
+        other.ask_with(gain(20))
+        first = answer_of(stage, one)
+        assert other.answer().frame_number == first.frame_number
+        one.ask_with(gain(20))
+        assert answer_of(stage, one).frame_number != first.frame_number
+    assert stage.camera.applied.count(20.0) == 2
+
+
+def test_rejected_parameters_reach_client_and_operator(stage: Stage) -> None:
+    """The camera's own words are the answer and the error; the next frame has the defaults, and nobody fails."""
+    stage.camera.rejected = {20.0}
+    with Client(stage.instance) as client:
+        client.ask_with(gain(20))
+        answer = answer_of(stage, client)
+        assert (answer.failure, answer.text) == ("parameters", "not with a gain of 20.0")
+        errors = [report for report in stage.reports() if report["report"] == "error"]
+        assert [(error["code"], error["text"]) for error in errors] == [("parameters", "not with a gain of 20.0")]
+        before = stage.reader.latest()
+        stage.turn()
+        after = stage.reader.latest()
+        assert before is not None
+        assert after is not None
+        assert after.frame_number == before.frame_number + 1
+        assert (after.pixels()[0, 0], stage.camera.applied[-1]) == (1, 1.0)
+
+
+def test_captures_that_fail_with_a_clients_parameters_end_nothing(stage: Stage) -> None:
+    """What the camera does not manage for one client is that client's answer; the camera is judged by its defaults."""
+    with Client(stage.instance) as client:
+        for _ in range(3):
+            stage.camera.script = [ReadFailedError("too bright")] * (MAX_FAILURES_IN_A_ROW + 1)
+            client.ask_with(gain(99))
+            answer = answer_of(stage, client)
+            assert answer.failure == "camera"
+            assert answer.text.endswith("too bright")
+            stage.turn()
+            assert stage.brightness(DEFAULT_PARAMS_ID) == 1
+
+
+def test_a_camera_that_fails_with_its_defaults_is_given_up(stage: Stage) -> None:
+    """A few failed captures in a row are tolerated, whoever asked for them; past that the worker ends."""
+    stage.camera.script = [CorruptFrameError("no picture")] * 100
+    with Client(stage.instance) as client:
+        client.ask()
+        with pytest.raises(CorruptFrameError, match="failed reads in a row: 6; no picture"):
+            stage.turn(20)
+    assert stage.camera.captures == 1 + MAX_FAILURES_IN_A_ROW + 1
+
+
+def test_a_little_failing_is_no_answer(stage: Stage) -> None:
+    """Failed captures before a good one are nobody's business but the counter's."""
+    stage.camera.script = [CorruptFrameError("junk"), None, CorruptFrameError("junk")]
+    with Client(stage.instance) as client:
+        client.ask_with(gain(20))
+        assert answer_of(stage, client).failure is None
+
+
+def test_nobody_captures_for_a_client_that_has_gone(stage: Stage) -> None:
+    """A sensor that takes its time is not waited for when nobody waits for it."""
+    with Client(stage.instance) as client:
+        stage.camera.script = [None, client.socket.close, *[None] * 100]
+        client.ask_with(gain(20))
+        stage.turn_until(lambda: stage.camera.applied[-1] == 20.0)
+    assert len(stage.camera.script) == 100
+    assert stage.brightness(id_of(20)) is None
+
+
+def test_parameters_of_an_earlier_configuration_are_refused(stage: Stage) -> None:
+    """An id that these values do not have here is never published."""
+    with Client(stage.instance) as client:
+        client.ask(params_id="ab" * 16, parameters=gain(20))
+        assert answer_of(stage, client).failure == "parameters"
+        client.ask(params_id="ab" * 16, parameters={"gain": {"double_value": 5}, "sharpness": []})
+        assert "no parameter is called 'sharpness'" in answer_of(stage, client).text
+    assert 20.0 not in stage.camera.applied
+
+
+def test_on_request_nothing_happens_without_a_request() -> None:
+    """No client, no work; the loop keeps its promises and says that it idles."""
+    with Stage(ScriptedCamera(), mode="on_request") as stage:
+        stage.turn()
+        stage.reports()
+        stage.turn(2)
+        beats = stage.reports()
+        assert stage.camera.captures == 1
+        assert [(beat["idle"], beat["within_ms"], beat["frames"]) for beat in beats] == [(True, 1000, 1)] * 2
+        with Client(stage.instance) as client:
+            client.ask("keep")
+            client.ask()
+            answer = answer_of(stage, client)
+        assert stage.camera.captures == 2
+        assert stage.camera.applied == [1.0, 1.0]  # for a frame that is exposed from now on
+        frame = stage.reader.latest()
+        assert frame is not None
+        assert answer.frame_number == frame.frame_number
+
+
+def test_continuous_capture_goes_on_between_requests() -> None:
+    """However many ask, every other frame has the defaults, and nothing is applied that is in force already."""
+    with Stage(ScriptedCamera(), mode="continuous", slots=64) as stage, Client(stage.instance) as client:
+        stage.turn(3)
+        assert stage.camera.applied == [1.0]
+        for value in range(10, 30):
+            client.ask_with(gain(value))
+        numbers = set()
+        for turns in itertools.count(4):
+            stage.turn()
+            frame = stage.reader.latest()
+            numbers |= {frame.frame_number} if frame else set()
+            if turns == 3 + 40:
+                break
+        custom = {client.answer().frame_number for _ in range(20)}
+    assert stage.camera.applied == [1.0, *itertools.chain(*((float(value), 1.0) for value in range(10, 30)))]
+    assert len(numbers) == 21
+    assert len(custom) == 20
+
+
+def test_while_asked_it_captures_until_nobody_has_asked_for_a_while() -> None:
+    """Saying "keep" makes it capture, silence makes it idle again; frames that were queued meanwhile are dropped."""
+    with Stage(ScriptedCamera(), mode="while_asked", idle_after_s=1.0) as stage:
+        stage.turn(2)
+        assert stage.camera.captures == 1
+        with Client(stage.instance) as client:
+            client.ask("keep")
+            stage.turn(3)
+            assert stage.camera.captures >= 3
+            assert stage.camera.applied == [1.0, 1.0]
+            stage.reports()
+            stage.turn_until(lambda: any(report.get("idle") for report in stage.reports()))
+            captures = stage.camera.captures
+            stage.turn()
+            assert stage.camera.captures == captures
+            client.ask()
+            assert answer_of(stage, client).failure is None
+            stage.turn(2)
+            assert stage.camera.captures == captures + 3
+
+
+def test_configured_parameters_are_the_defaults() -> None:
+    """Background frames have them, clients are told of them, and asking for them is asking for nothing (D1)."""
+    with Stage(ScriptedCamera(), parameters={"gain": 6}) as stage:
+        stage.turn(2)
+        assert stage.brightness(DEFAULT_PARAMS_ID) == 6
+        descriptor = stage.reader.descriptor()
+        assert descriptor is not None
+        spec = descriptor["param_spec"]
+        assert spec["specs"]["gain"]["spec"]["double_spec"]["default_value"] == 6.0
+        assert parameters_id(spec, complete(spec, gain(6))) == DEFAULT_PARAMS_ID
+        with Client(stage.instance) as client:
+            client.ask_with(gain(1))
+            answer_of(stage, client)
+        assert stage.brightness(parameters_id(spec, complete(spec, gain(1)))) == 1
+
+
+@pytest.mark.parametrize("configured", [{"gain": 101}, {"gain": "much"}, {"contrast": 5}])
+def test_configured_parameters_that_cannot_be_are_named(configured: dict[str, Any]) -> None:
+    """A key that the camera does not have, or a value that it does not allow, is an error with that key."""
+    with pytest.raises(ParametersError, match=f"'{next(iter(configured))}'"):
+        Stage(ScriptedCamera(), parameters=configured).__enter__()
+
+
+def test_configured_parameters_that_are_rejected_leave_the_cameras_own() -> None:
+    """The operator is told for as long as it is so; frames come with what the camera takes, and clients see that."""
+    camera = ScriptedCamera()
+    camera.rejected = {6.0}
+    with Stage(camera, parameters={"gain": 6}) as stage:
+        stage.turn()
+        assert stage.brightness(DEFAULT_PARAMS_ID) == 1
+        for _ in range(2):
+            stage.turn_until(lambda: any(report.get("code") == "parameters" for report in stage.reports()))
+
+
+def test_a_camera_without_any_defaults_that_it_takes_still_captures() -> None:
+    """What it delivers by itself are the defaults then, and it is never set to anything else: it could not go back."""
+    camera = ScriptedCamera()
+    camera.rejected = {1.0}
+    with Stage(camera, mode="on_request") as stage, Client(stage.instance) as client:
+        stage.turn()
+        client.ask()
+        assert answer_of(stage, client).failure is None
+        client.ask_with(gain(20))
+        assert answer_of(stage, client).failure == "parameters"
+        assert stage.brightness(DEFAULT_PARAMS_ID) == 77
+        assert camera.applied == []
+        assert any(report.get("text") == "not with a gain of 1.0" for report in stage.reports())
+
+
+def test_a_camera_that_does_not_go_back_to_its_defaults_is_started_again() -> None:
+    """A frame with a client's parameters is never published as one with the defaults (D3)."""
+    with Stage(ScriptedCamera()) as stage, Client(stage.instance) as client:
+        stage.turn()
+        client.ask_with(gain(20))
+        answer_of(stage, client)
+        stage.camera.rejected = {1.0}
+        with pytest.raises(Exception, match=r"not with a gain of 1\.0"):
+            stage.turn(20)
+        assert stage.brightness(DEFAULT_PARAMS_ID) == 1
+
+
+def test_a_camera_without_parameters_answers_too() -> None:
+    """It is asked for a frame that is exposed from now on, and nothing else."""
+    with Stage(ScriptedCamera(spec=None), mode="on_request") as stage, Client(stage.instance) as client:
+        stage.turn()
+        assert stage.camera.applied == []
+        client.ask()
+        assert answer_of(stage, client).failure is None
+        assert stage.camera.applied == [None]
+
+
+def test_its_own_pictures_are_made_of_the_newest_frame() -> None:
+    """A running camera needs no capture for a picture of what it has just delivered, another one does."""
+    for mode, captures in (("continuous", 3), ("on_request", 2)):
+        with Stage(ScriptedCamera(decodes=True), mode=mode) as stage, Client(stage.instance) as client:
+            stage.turn(3 if mode == "continuous" else 1)
+            client.ask("decode", image_request={"image_format": 1})
+            stage.turn_until(client.has_answer)
+            answer, picture = client.answer_with_picture()
+            frame = stage.reader.latest()
+            assert frame is not None
+            assert answer.frame_number == frame.frame_number
+            assert json.loads(picture) == [1.0, captures, {"image_format": 1}]
+
+
+def test_its_own_pictures_have_the_parameters_that_were_asked_for() -> None:
+    """The newest frame will not do if it has others."""
+    with Stage(ScriptedCamera(decodes=True)) as stage, Client(stage.instance) as client:
+        stage.turn()
+        client.ask_with(gain(20), "decode")
+        stage.turn_until(client.has_answer)
+        assert json.loads(client.answer_with_picture()[1])[0] == 20.0
+
+
+@pytest.mark.parametrize(
+    ("error", "failure"),
+    [(UnsupportedRequestError("no such format"), "unsupported"), (ReadFailedError("oh"), "camera")],
+)
+def test_pictures_that_cannot_be_made_are_failures(error: Exception, failure: str) -> None:
+    """What the class says is the answer, and the capture goes on."""
+    camera = ScriptedCamera(decodes=True)
+
+    def decode(_request: object) -> bytes:
+        raise error
+
+    camera.decode = decode
+    with Stage(camera) as stage, Client(stage.instance) as client:
+        stage.turn()
+        for _ in range(10):
+            client.ask("decode")
+            answer = answer_of(stage, client)
+            assert (answer.failure, answer.text) == (failure, str(error))
+
+
+def test_a_camera_that_makes_no_pictures_says_so(stage: Stage) -> None:
+    """Asking for what it does not do costs no capture."""
+    with Client(stage.instance) as client:
+        client.ask("decode")
+        assert answer_of(stage, client).failure == "unsupported"
