@@ -39,7 +39,7 @@ def is_vivid(node: Path) -> bool:
 
 def show_bars(node: Path, brightness: int) -> None:
     """Let the device deliver still colour bars and nothing else: `picture(brightness)`, in every frame."""
-    _set_control(node, f"test_pattern={_PATTERNS[brightness]},osd_text_mode=2")
+    set_control(node, f"test_pattern={_PATTERNS[brightness]},osd_text_mode=2")
 
 
 def picture(brightness: int) -> Picture:
@@ -77,13 +77,14 @@ def unplugged(node: Path) -> Iterator[None]:
     """
     held = os.open(node, os.O_RDWR)
     try:
-        _set_control(node, "disconnect=1")
+        set_control(node, "disconnect=1")
         yield
     finally:
         os.close(held)
 
 
-def _set_control(node: Path, assignment: str) -> None:
+def set_control(node: Path, assignment: str) -> None:
+    """Set a control as an operator does: `name=value`, or several with commas."""
     subprocess.run(["v4l2-ctl", "-d", str(node), "--set-ctrl", assignment], check=True, timeout=30)  # noqa: S607 - found on PATH
 
 
