@@ -1,18 +1,28 @@
-"""What no single value shows: two cameras on one device, times out of order, too little shared memory.
+"""What no single value shows: two cameras of one name or device, times out of order, too little shared memory.
 
 Each check raises ConfigurationError with one sentence; all of them run before anything is started.
 """
 
 import contextlib
+import math
 import os
-from pathlib import Path
+
+from pydantic import JsonValue
 
 from shm import names
 from supervision import exit_codes
 from supervision.camera_settings import CameraSettings
 from supervision.configuration import ConfigurationError, shown_device
-from supervision.settings import PAYLOAD_PORTS, PAYLOAD_ROBOT, RESERVED_PORT, RobotSettings, Settings
+from supervision.login import check_credentials
+from supervision.settings import PAYLOAD_PORTS, PAYLOAD_ROBOT, RESERVED_PORT, Settings
 
+_DRIVERS_OF_KEY = {
+    "codec": ("opencv",),
+    "loop": ("opencv",),
+    "width": ("opencv", "synthetic"),
+    "height": ("opencv", "synthetic"),
+    "synthetic": ("synthetic",),
+}
 _OTHER_CHILDREN = ("servicer", "simulated_robot")
 _BYTES_PER_PIXEL = {"bgr8": 3, "bgra8": 4, "mono8": 1, "mono16": 2, "depth16": 2}
 _SMALLEST_COMPRESSED_BYTES = 1 << 20
@@ -33,14 +43,50 @@ def check(settings: Settings) -> None:
     for name, camera in settings.cameras.items():
         if name in _OTHER_CHILDREN:
             raise ConfigurationError(f"cameras.{name}: this is the name of another process; choose another one")
+        _check_keys(name, camera)
         _check_times(name, camera)
         _check_geometry(name, camera)
+        _check_numbers(f"cameras.{name}.parameters", camera.parameters)
+        _check_class(name, camera)
     _check_devices(settings)
+    _check_source_names(settings)
     _check_hostname(settings.robot.hostname)
     _check_port(settings)
-    _check_credentials(settings)
+    check_credentials(settings)
     _check_certificate(settings)
     _check_memory(settings)
+
+
+def _check_keys(name: str, camera: CameraSettings) -> None:
+    """A key that does nothing for this driver was meant for another one."""
+    for key, drivers in _DRIVERS_OF_KEY.items():
+        if key in camera.model_fields_set and camera.driver not in drivers:
+            raise ConfigurationError(
+                f"cameras.{name}.{key}: is for driver {' and '.join(drivers)}; this camera's is {camera.driver}"
+            )
+
+
+def _check_numbers(where: str, value: JsonValue) -> None:
+    """Lines to the children are JSON, which has neither infinity nor NaN."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigurationError(f"{where}: is no finite number (it is {value})")
+    inner = dict(enumerate(value)) if isinstance(value, list) else value
+    for key, element in inner.items() if isinstance(inner, dict) else ():
+        _check_numbers(f"{where}.{key}", element)
+
+
+def _check_class(name: str, camera: CameraSettings) -> None:
+    """A class of the user's own is loaded by its worker alone; what can be seen without that is said now."""
+    own = camera.camera_interface
+    if own is None:
+        return
+    where = f"cameras.{name}.camera_interface"
+    _check_numbers(f"{where}.arguments", own.arguments)
+    module, _, attribute = own.factory.partition(":")
+    if module.endswith(".py"):
+        raise ConfigurationError(f"{where}.factory: {module} is a file; its module is {module[:-3]}:{attribute}")
+    if own.python_path is not None and not own.python_path.is_dir():
+        raise ConfigurationError(f"{where}.python_path: {own.python_path}: there is no such folder")
 
 
 def _is_live(camera: CameraSettings) -> bool:
@@ -105,6 +151,17 @@ def _check_devices(settings: Settings) -> None:
         seen[device] = name
 
 
+def _check_source_names(settings: Settings) -> None:
+    seen: dict[str, str] = {}
+    for name, camera in settings.cameras.items():
+        source = camera.source_name or name
+        if source in seen:
+            raise ConfigurationError(
+                f"cameras.{name}.source_name: clients know camera {seen[source]} as {source!r} already"
+            )
+        seen[source] = name
+
+
 def _real_device(device: int | str) -> str:
     if isinstance(device, int):
         device = f"/dev/video{device}"
@@ -127,32 +184,6 @@ def _check_port(settings: Settings) -> None:
             f"service.port: {port} cannot be reached by the robot; a payload's ports are {PAYLOAD_PORTS[0]} to "
             f"{PAYLOAD_PORTS[-1]} without {RESERVED_PORT}"
         )
-
-
-def _check_credentials(settings: Settings) -> None:
-    robot = settings.robot
-    if (robot.guid is None) != (robot.secret is None):
-        raise ConfigurationError("robot: guid and secret (--guid, --secret) go together")
-    if robot.guid is not None and robot.payload_credentials_file is not None:
-        raise ConfigurationError("robot: payload_credentials_file, or guid and secret, not both")
-    if settings.simulate or robot.guid is not None:
-        return
-    if robot.payload_credentials_file is None:
-        raise ConfigurationError(
-            "robot.payload_credentials_file: needed to authenticate (or --guid and --secret); see --help"
-        )
-    _check_credentials_file(robot, robot.payload_credentials_file)
-
-
-def _check_credentials_file(robot: RobotSettings, path: Path) -> None:
-    try:
-        robot.credentials()
-    except OSError as error:
-        raise ConfigurationError(f"robot.payload_credentials_file: {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(f"robot.payload_credentials_file: {path}: is no text file") from error
-    except ValueError as error:
-        raise ConfigurationError(f"robot.payload_credentials_file: {error}") from error
 
 
 def _check_certificate(settings: Settings) -> None:
@@ -193,7 +224,7 @@ def _used_bytes(instance: str) -> int:
 def _ring_bytes(camera: CameraSettings) -> int:
     """Return the size of a camera's ring, 0 when only the device knows how large its frames are."""
     size = _size(camera)
-    if size is None:
+    if size is None or camera.driver == "camera_interface":
         return 0
     rows, cols = size
     encoding = camera.synthetic.encoding if camera.driver == "synthetic" else _opencv_encoding(camera)

@@ -9,10 +9,11 @@ from pathlib import Path
 from shm import ForeignSegmentError, ShmFullError
 from supervision import exit_codes
 from supervision.configuration import ConfigurationError
-from supervision.discovery import NoCameraFoundError
+from supervision.discovery import NoCameraFoundError, list_devices, table_of
 from supervision.display import Display
 from supervision.flags import parse_flags, settings_from_flags
 from supervision.instance import AlreadyRunningError
+from supervision.login import Login
 from supervision.loop import Supervisor
 from supervision.output import Output, OutputHandler
 from supervision.settings import Settings
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     flags = parse_flags(arguments)
     log_to_stderr(verbose=flags.verbose)
     os.umask(0o077)
-    return exit_code_of(lambda: _supervise(flags))
+    return exit_code_of(_list if flags.list else lambda: _supervise(flags))
 
 
 def exit_code_of(run: Callable[[], int]) -> int:
@@ -50,14 +51,19 @@ def exit_code_of(run: Callable[[], int]) -> int:
         return exit_codes.INTERNAL_ERROR
 
 
-def _supervise(flags: argparse.Namespace) -> int:
-    folder = Path.cwd()
+def _list() -> int:
+    Output(_STDOUT).write(table_of(list_devices()))
+    return exit_codes.FINISHED
 
-    settings = settings_from_flags(flags, folder)
+
+def _supervise(flags: argparse.Namespace) -> int:
+    folder, login = Path.cwd(), Login(os.environ)
+
+    settings = settings_from_flags(flags, folder, login=login)
 
     def reload() -> Settings:
         # The loop waits meanwhile: no camera is searched, no name looked up. No cameras in the file are none at all.
-        return settings_from_flags(flags, folder, find=dict, known=settings)
+        return settings_from_flags(flags, folder, find=dict, known=settings, login=login)
 
     output = Output(_STDOUT)
     repeat = settings.simulate or os.isatty(_STDOUT)

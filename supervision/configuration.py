@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from supervision import exit_codes
 from supervision.camera_settings import CameraSettings
+from supervision.problems import first_problem
 from supervision.settings import PAYLOAD_CREDENTIALS, PAYLOAD_ROBOT, Settings, without_credentials
 
 if sys.version_info >= (3, 11):
@@ -24,15 +25,14 @@ else:
 FLAGS = "command line"
 _NAME_CHARACTERS = re.compile(r"[^a-z0-9_-]+")
 _NAME_LENGTH = 32
-_HIDDEN_TABLE = "robot"  # no value in it is shown: any of them may be the secret in the wrong place
+PAYLOAD_KEYS = ("payload_credentials_file", "guid", "secret")
+USER_KEYS = ("username", "password")
+CREDENTIAL_KEYS = (*PAYLOAD_KEYS, *USER_KEYS)
 
 SIMULATED_CAMERAS: dict[str, Any] = {
     "front": {"driver": "synthetic", "width": 640, "height": 480, "fps": 30.0},
     "rear": {"driver": "synthetic", "width": 1280, "height": 720, "fps": 15.0, "synthetic": {"encoding": "jpeg"}},
 }
-
-
-_WORDS = {"extra_forbidden": "unknown key"}
 
 
 class ConfigurationError(Exception):
@@ -68,7 +68,7 @@ def validate(document: dict[str, Any], source: str) -> Settings:
         # As JSON and strict: TOML has real types, so the text "30" is a mistake where a number belongs.
         return Settings.model_validate_json(json.dumps(document), strict=True)
     except ValidationError as error:
-        raise ConfigurationError(f"{source}: {_first_problem(error)}") from error
+        raise ConfigurationError(f"{source}: {first_problem(error)}") from error
     except TypeError as error:
         raise ConfigurationError(f"{source}: dates and times are no values here") from error
 
@@ -101,20 +101,25 @@ def shown_device(camera: CameraSettings) -> str:
     return without_credentials(str(camera.device))
 
 
-def complete(document: dict[str, Any]) -> dict[str, Any]:
-    """Fill in what nobody said: the simulated cameras, and the credentials of a payload computer."""
+def complete(document: dict[str, Any], login: tuple[str, str] | None = None) -> dict[str, Any]:
+    """Fill in what nobody said: the simulated cameras, and who we are.
+
+    That is the payload of a payload computer, if its file is there, or else the user who may `login`, if there is one.
+    """
     document = dict(document)
     robot = document.get("robot", {})
     if document.get("simulate") is True:
         document.setdefault("cameras", dict(SIMULATED_CAMERAS))
-    elif isinstance(robot, dict) and _is_payload_robot_without_credentials(robot):
-        document["robot"] = {**robot, "payload_credentials_file": str(PAYLOAD_CREDENTIALS)}
+    elif isinstance(robot, dict) and not any(key in robot for key in CREDENTIAL_KEYS):
+        document["robot"] = {**robot, **_who_we_are(robot, login)}
     return document
 
 
-def _is_payload_robot_without_credentials(robot: dict[str, Any]) -> bool:
-    has_credentials = any(key in robot for key in ("payload_credentials_file", "guid", "secret"))
-    return robot.get("hostname", PAYLOAD_ROBOT) == PAYLOAD_ROBOT and not has_credentials
+def _who_we_are(robot: dict[str, Any], login: tuple[str, str] | None) -> dict[str, str]:
+    is_payload = robot.get("hostname", PAYLOAD_ROBOT) == PAYLOAD_ROBOT
+    if is_payload and (login is None or PAYLOAD_CREDENTIALS.exists()):
+        return {"payload_credentials_file": str(PAYLOAD_CREDENTIALS)}
+    return dict(zip(USER_KEYS, login, strict=True)) if login else {}
 
 
 def _make_paths_absolute(document: dict[str, Any], folder: Path) -> None:
@@ -132,22 +137,3 @@ def _make_absolute(table: Any, keys: tuple[str, ...], folder: Path) -> None:
     for key in keys if isinstance(table, dict) else ():
         if isinstance(table.get(key), str):
             table[key] = str(folder / table[key])
-
-
-def _first_problem(error: ValidationError) -> str:
-    problems = error.errors(include_url=False)
-    first = problems[0]
-    keys = [without_credentials(str(part)) for part in first["loc"] if part not in ("[key]", "int", "str")]
-    what = _WORDS.get(first["type"], first["msg"].removeprefix("Value error, "))
-    if first["loc"][-1:] == ("[key]",) or first["loc"] == ("instance",):
-        what = "a name is 1 to 32 of a-z, 0-9, _ and -"
-    is_secret = first["type"] == "extra_forbidden" or keys[:1] == [_HIDDEN_TABLE]
-    given = "" if is_secret else _shown_value(first["input"])
-    more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
-    return f"{'.'.join(keys) or 'settings'}: {what}{given}{more}"
-
-
-def _shown_value(value: Any) -> str:
-    if isinstance(value, dict | list):
-        return ""
-    return f" (it is {json.dumps(without_credentials(value) if isinstance(value, str) else value)[:80]})"

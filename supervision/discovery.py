@@ -29,20 +29,48 @@ class NoCameraFoundError(Exception):
 
 def find_cameras(module: str = MODULES["camera"], patience_s: float = _PATIENCE_S) -> dict[str, Any]:
     """Return a configuration table of the cameras that `python -m module --list` names. Raises NoCameraFoundError."""
+    return cameras_named_after([device["device"] for device in list_devices(module, patience_s)])
+
+
+def list_devices(module: str = MODULES["camera"], patience_s: float = _PATIENCE_S) -> list[dict[str, Any]]:
+    """Return what `python -m module --list` says of each capture device, at least one. Raises NoCameraFoundError."""
     try:
-        devices = [json.loads(line)["device"] for line in _listing(module, patience_s).splitlines()]
+        devices = [json.loads(line) for line in _listing(module, patience_s).splitlines()]
     except subprocess.TimeoutExpired as error:
         raise NoCameraFoundError(
             f"the cameras could not be listed within {patience_s:g} s: a driver does not answer; "
             "name the cameras with --device-name, or in a configuration file"
         ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         raise NoCameraFoundError(f"the cameras could not be listed: {error}") from error
+    if not all(isinstance(device, dict) and isinstance(device.get("device"), str) for device in devices):
+        raise NoCameraFoundError(f"the cameras could not be listed: python -m {module} --list says something else")
     if not devices:
         raise NoCameraFoundError(
             "no camera was found: plug one in, pass its device into the container, or name one with --device-name"
         )
-    return cameras_named_after(devices)
+    return devices
+
+
+def table_of(devices: list[dict[str, Any]]) -> str:
+    """Return the devices as a table for a person: what each is called here, and how to name it."""
+    rows: list[tuple[str, ...]] = [("SOURCE", "DEVICE", "CAMERA", "DRIVER", "BUS", "STABLE PATH")]
+    rows += [
+        (
+            source_name(each["device"]),
+            *(_cell(each.get(key)) for key in ("device", "name", "driver", "bus", "stable_path")),
+        )
+        for each in devices
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _cell(value: object) -> str:
+    """What a driver says of itself, without what a terminal would obey."""
+    text = "" if value is None else str(value)
+    return "".join(character if character.isprintable() else "?" for character in text) or "-"
 
 
 def _listing(module: str, patience_s: float) -> bytes:

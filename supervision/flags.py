@@ -19,23 +19,33 @@ from supervision.configuration import (
     validate,
 )
 from supervision.discovery import cameras_named_after, find_cameras
+from supervision.login import PASSWORD, USERNAME, Login, with_user, without_other_credentials
 from supervision.route import with_host_ip
 from supervision.settings import DEFAULT_PORT, PAYLOAD_CREDENTIALS, PAYLOAD_ROBOT, Settings
 
 _VIDEO_SUFFIXES = {".avi", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm"}
 
+_WAYS = ("payload", "external")
+_UNSET = -1  # how the SDK's example says that nothing is asked for
+
+_USAGE = "supervisor.py [payload|external] [HOSTNAME] [flags]\n       supervisor.py status [--instance NAME] [--json]"
 _DESCRIPTION = f"""\
 Serves the cameras of this computer to a Spot robot: one process per camera, one image service, all of them watched
 and restarted. Without any argument: robot {PAYLOAD_ROBOT}, the payload credentials of this computer, and every
 camera that is plugged in.
 """
-_EPILOG = """\
+_EPILOG = f"""\
 examples:
   python supervisor.py --simulate                              two synthetic cameras and a simulated robot
+  python supervisor.py --list                                  the cameras of this computer
   python supervisor.py 192.168.80.3 --host-ip 192.168.80.20 \\
       --payload-credentials-file creds.txt --device-name 0 /dev/video2 clip.mp4
+  python supervisor.py external 192.168.80.3 --device-name 0   as a user of the robot instead of a payload
   python supervisor.py --config pipeline.example.toml          every key is explained in that file
   python supervisor.py status [--instance NAME] [--json]       how the processes and cameras are
+
+environment: {USERNAME} and {PASSWORD} are who `external` logs in as; without
+that word they count where neither flags nor file nor a payload computer's own file say who we are
 
 exit codes: 0 ended as asked, 1 no camera found, 2 usage, 71 no room in /dev/shm, 75 no route to the robot yet,
 78 bad configuration, 100 another supervisor runs this instance
@@ -46,6 +56,7 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse the flags; ends the process with a usage message when they make no sense."""
     parser = argparse.ArgumentParser(
         prog="supervisor.py",
+        usage=_USAGE,
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -55,9 +66,14 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     _add_service_flags(parser)
     _add_camera_flags(parser)
     _add_run_flags(parser)
-    flags = parser.parse_args(arguments)
-    if flags.hostname == "status":
+    flags = parser.parse_intermixed_args(arguments)
+    if "status" in flags.words:
         parser.error("`status` comes first: supervisor.py status [--instance NAME] [--json]")
+    ways, hostnames = [word for word in flags.words if word in _WAYS], [w for w in flags.words if w not in _WAYS]
+    if len(ways) > 1 or len(hostnames) > 1:
+        parser.error(f"unrecognized arguments: {' '.join([*ways[1:], *hostnames[1:]])}")
+    flags.way, flags.hostname = next(iter(ways), None), next(iter(hostnames), None)
+    flags.verbose = flags.verbose or flags.show_debug_info
     return flags
 
 
@@ -66,15 +82,21 @@ def settings_from_flags(
     folder: Path,
     find: Callable[[], dict[str, Any]] = find_cameras,
     known: Settings | None = None,
+    login: Login | None = None,
 ) -> Settings:
     """Read the configuration file, put the flags over it, `find` cameras if there are none, and check everything.
 
     `folder` is the one that relative paths among the flags belong to; what took time to find out may be `known`.
-    Raises ConfigurationError and its kinds, NoCameraFoundError.
+    `login` is for where a user is wanted, or nobody else is known. Raises ConfigurationError and its kinds,
+    NoCameraFoundError.
     """
     below = read_file(flags.config) if flags.config else {}
-    above, cameras = _document(flags, folder, simulate=flags.simulate or below.get("simulate") is True)
-    document = complete(merge(below, above))
+    above, cameras, way = _document(flags, folder, simulate=flags.simulate or below.get("simulate") is True)
+    login = login or Login({})
+    document = merge(without_other_credentials(below, above, way), above)
+    if way == "external" and not document.get("simulate"):
+        document = with_user(document, login)
+    document = complete(document, None if way == "payload" else login.from_environment())
     if document.get("simulate") and (hostname := above.get("robot", {}).get("hostname")):
         raise ConfigurationError(f"{FLAGS}: HOSTNAME {hostname} does not go together with a simulated robot")
     if cameras:
@@ -98,7 +120,13 @@ def _source(flags: argparse.Namespace) -> str:
 
 def _add_robot_flags(parser: argparse.ArgumentParser) -> None:
     robot = parser.add_argument_group("robot")
-    robot.add_argument("hostname", nargs="?", metavar="HOSTNAME", help=f"the robot (default {PAYLOAD_ROBOT})")
+    robot.add_argument(
+        "words",
+        nargs="*",
+        metavar="[payload|external] [HOSTNAME]",
+        help=f"HOSTNAME is the robot (default {PAYLOAD_ROBOT}). payload: authenticate as a payload of it; external: as "
+        f"a user, by {USERNAME} and {PASSWORD}, or asked for on the terminal. Without the word: as what is given",
+    )
     robot.add_argument(
         "--payload-credentials-file",
         metavar="FILE",
@@ -125,7 +153,7 @@ def _add_service_flags(parser: argparse.ArgumentParser) -> None:
 
 def _add_camera_flags(parser: argparse.ArgumentParser) -> None:
     cameras = parser.add_argument_group(
-        "cameras (those of --device-name replace the file's; the other flags are for all but synthetic ones)"
+        "cameras (those of --device-name replace the file's; the other flags are for all that OpenCV reads)"
     )
     cameras.add_argument(
         "--device-name",
@@ -135,9 +163,15 @@ def _add_camera_flags(parser: argparse.ArgumentParser) -> None:
         metavar="D",
         help="an index, a /dev path, a video file or a URL; several at once, or repeated",
     )
-    cameras.add_argument("--codec", metavar="CCCC", help="four-character code to ask the driver for, as in MJPG")
-    cameras.add_argument("--res-width", type=int, metavar="W", help="columns to ask the driver for")
-    cameras.add_argument("--res-height", type=int, metavar="H", help="rows to ask the driver for")
+    cameras.add_argument(
+        "--codec", type=str.upper, metavar="CCCC", help="four-character code to ask the driver for, as in MJPG"
+    )
+    cameras.add_argument(
+        "--res-width", type=_size, metavar="W", help="columns to ask the driver for (-1: as the device has them)"
+    )
+    cameras.add_argument(
+        "--res-height", type=_size, metavar="H", help="rows to ask the driver for (-1: as it has them)"
+    )
     cameras.add_argument("--fps", type=_positive, metavar="F", help="frames per second to ask the driver for")
     cameras.add_argument(
         "--loop", action="store_true", help="start video files again when they end; --simulate does so by itself"
@@ -148,7 +182,23 @@ def _add_run_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="a configuration file, see pipeline.example.toml")
     parser.add_argument("--instance", metavar="NAME", help="name of this pipeline in /dev/shm (default spot-cameras)")
     parser.add_argument("--duration", type=_positive, metavar="S", help="end after this many seconds, with exit code 0")
+    parser.add_argument("--list", action="store_true", help="print the capture devices of this computer, and end")
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
+    parser.add_argument(
+        "--show-debug-info",
+        action="store_true",
+        help="as --verbose; the windows that it opens in the SDK's example have no place on a payload",
+    )
+
+
+def _size(text: str) -> int | None:
+    try:
+        size = int(text)
+    except ValueError:
+        size = 0
+    if size < 1 and size != _UNSET:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of pixels")
+    return None if size == _UNSET else size
 
 
 def _positive(text: str) -> float:
@@ -161,8 +211,11 @@ def _positive(text: str) -> float:
     return number
 
 
-def _document(flags: argparse.Namespace, folder: Path, *, simulate: bool) -> tuple[dict[str, Any], dict[str, Any]]:
-    hostname, devices = split_devices(flags.hostname, flags.device_name, folder, simulate=simulate)
+def _document(
+    flags: argparse.Namespace, folder: Path, *, simulate: bool
+) -> tuple[dict[str, Any], dict[str, Any], str | None]:
+    """What the flags say: the document without cameras, the cameras, and the word for who we are."""
+    hostname, way, devices = split_devices(flags, folder, simulate=simulate)
     robot = {
         "hostname": hostname,
         "port": flags.robot_port,
@@ -178,25 +231,29 @@ def _document(flags: argparse.Namespace, folder: Path, *, simulate: bool) -> tup
         "simulate": flags.simulate or None,
         **{k: v for k, v in tables.items() if v},
     }
-    return _said(document), cameras_named_after([device_from_text(device, folder) for device in devices])
+    return _said(document), cameras_named_after([device_from_text(device, folder) for device in devices]), way
 
 
 def split_devices(
-    hostname: str | None, groups: Sequence[Sequence[str]], folder: Path, *, simulate: bool = False
-) -> tuple[str | None, list[str]]:
-    """Tell a HOSTNAME that argparse took for a device (`--device-name 0 1 HOSTNAME`) from the devices.
+    flags: argparse.Namespace, folder: Path, *, simulate: bool = False
+) -> tuple[str | None, str | None, list[str]]:
+    """Return HOSTNAME, the word for who we are, and the devices: argparse takes all for devices after --device-name.
 
-    There is none when the robot is simulated, nor in a group of one: that has a device at least.
+    No HOSTNAME is among them when the robot is simulated; and the first of a group is a device in any case.
     """
+    hostname, way = flags.hostname, flags.way
     devices: list[str] = []
-    for group in groups:
-        *first, last = group
-        devices += first
-        if first and hostname is None and not simulate and _looks_like_hostname(last, folder):
-            hostname = last
-        else:
-            devices.append(last)
-    return hostname, devices
+    for group in flags.device_name:
+        words = list(group)
+        while len(words) > 1:
+            if way is None and words[-1] in _WAYS and not (folder / words[-1]).exists():
+                way = words.pop()
+            elif hostname is None and not simulate and _looks_like_hostname(words[-1], folder):
+                hostname = words.pop()
+            else:
+                break
+        devices += words
+    return hostname, way, devices
 
 
 def _looks_like_hostname(text: str, folder: Path) -> bool:
@@ -210,7 +267,7 @@ def _is_video_file(path: Path) -> bool:
 def _put_camera_flags_over(cameras: Any, flags: argparse.Namespace) -> None:
     asked = _said({"codec": flags.codec, "width": flags.res_width, "height": flags.res_height, "fps": flags.fps})
     for name, camera in cameras.items() if isinstance(cameras, dict) else ():
-        if not isinstance(camera, dict) or camera.get("driver") == "synthetic":
+        if not isinstance(camera, dict) or camera.get("driver", "opencv") != "opencv":
             continue
         device = str(camera.get("device"))
         is_file = "://" not in device and _is_video_file(Path(device))

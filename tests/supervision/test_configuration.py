@@ -21,6 +21,8 @@ from supervision.settings import ServiceSettings, Settings
 
 ONE_CAMERA = "simulate = true\n[cameras.front]\ndevice = 0\n"
 REAL = '[robot]\nhostname = "127.0.0.1"\nguid = "g"\nsecret = "s"\n[cameras.front]\ndevice = 0\n'
+USER = REAL.replace("guid", "username").replace("secret", "password").replace('"g"', '"u"').replace('"s"', '"p"')
+OWN = 'simulate = true\n[cameras.a]\ndriver = "camera_interface"\n'
 PAYLOAD = '[robot]\nguid = "g"\nsecret = "s"\n[cameras.front]\ndevice = 0\n'
 
 MISTAKES = {
@@ -89,6 +91,51 @@ MISTAKES = {
     "guid alone": (REAL.replace('secret = "s"\n', ""), "guid and secret"),
     "guid and file": (REAL.replace('guid = "g"', 'guid = "g"\npayload_credentials_file = "f"'), "not both"),
     "no credentials": ('[robot]\nhostname = "127.0.0.1"\n[cameras.a]\ndevice = 0', "robot.payload_credentials_file"),
+    "username alone": (USER.replace('password = "p"\n', ""), "username and password go together"),
+    "password alone": (USER.replace('username = "u"\n', ""), "username and password go together"),
+    "username is empty": (USER.replace('"u"', '" "'), "robot.username: is empty"),
+    "guid is empty": (REAL.replace('"g"', '""'), "robot.guid: is empty"),
+    "user and payload": (
+        USER.replace("[cameras", 'guid = "g"\nsecret = "s"\n[cameras'),
+        "guid and secret, or username and password: one of them, not both",
+    ),
+    "everything at once": (
+        USER.replace("[cameras", 'guid = "g"\nsecret = "s"\npayload_credentials_file = "f"\n[cameras'),
+        "one of them, not all",
+    ),
+    "log_images is text": ('service.log_images = "yes"\n' + ONE_CAMERA, "log_images: should be true or false"),
+    "mode": (ONE_CAMERA + 'mode = "sometimes"', "cameras.front.mode: should be 'continuous', 'on_request' or"),
+    "idle after nothing": (ONE_CAMERA + "idle_after_s = 0", "cameras.front.idle_after_s: should be greater than 0"),
+    "parameters are no table": (ONE_CAMERA + "parameters = 5", "cameras.front.parameters: should be a table"),
+    "parameter is nan": (ONE_CAMERA + "parameters = { a = [1.0, nan] }", "parameters.a.1: is no finite number"),
+    "depth scale": (ONE_CAMERA + "depth_scale = 0.0", "cameras.front.depth_scale: should be greater than 0"),
+    "crop is short": (ONE_CAMERA + "crop = [0, 0, 640]", "cameras.front.crop.3: is missing"),
+    "crop is text": (ONE_CAMERA + 'crop = "all"', "cameras.front.crop: should be a list"),
+    "rotate": (ONE_CAMERA + "rotate = 45", "cameras.front.rotate: should be 0, 90, 180 or 270"),
+    "no position": (ONE_CAMERA + "mount = {}", "cameras.front.mount.position_m: is missing"),
+    "source name": (ONE_CAMERA + 'source_name = ""', "cameras.front.source_name: is 1 to 128 characters"),
+    "same source name": (
+        ONE_CAMERA + 'source_name = "rear"\n[cameras.rear]\ndevice = 1',
+        "cameras.rear.source_name: clients know camera front as 'rear' already",
+    ),
+    "synthetic table elsewhere": (
+        ONE_CAMERA + 'synthetic.encoding = "jpeg"',
+        "front.synthetic: is for driver synthetic",
+    ),
+    "codec of a class": (OWN + 'codec = "MJPG"\ncamera_interface.factory = "a:B"', "cameras.a.codec: is for driver"),
+    "no factory": (OWN, "the table camera_interface go together"),
+    "factory is no name": (OWN + 'camera_interface.factory = "a"', 'factory: should be "module:Name" (it is "a")'),
+    "factory is a file": (OWN + 'camera_interface.factory = "a.py:B"', "a.py is a file; its module is a:B"),
+    "arguments": (OWN + 'camera_interface = { factory = "a:B", arguments = 5 }', "arguments: should be a list or a"),
+    "argument is infinite": (
+        OWN + 'camera_interface = { factory = "a:B", arguments = { port = inf } }',
+        "camera_interface.arguments.port: is no finite number",
+    ),
+    "python_path": (OWN + 'camera_interface = { factory = "a:B", python_path = "no" }', "no: there is no such folder"),
+    "channel order": (
+        OWN + 'camera_interface = { factory = "a:B", channel_order = "RGB" }',
+        "channel_order: should be 'bgr' or 'rgb'",
+    ),
     "missing credentials": (
         '[robot]\nhostname = "127.0.0.1"\npayload_credentials_file = "no"\n[cameras.a]\ndevice = 0',
         "No such file",
@@ -206,7 +253,7 @@ def test_secret_is_never_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str]
     said = capfd.readouterr().err
     assert "robot.secret" in said
     assert "hunter2" not in said
-    settings = Settings.model_validate({"robot": {"guid": "g", "secret": "hunter2"}})
+    settings = Settings.model_validate({"robot": {"guid": "g", "secret": "hunter2", "password": "hunter2"}})
     assert "hunter2" not in repr(settings)
 
 
@@ -216,6 +263,7 @@ def test_secret_is_never_shown(tmp_path: Path, capfd: pytest.CaptureFixture[str]
         ('[robot]\nsecert = "HUNTER2"', "robot.secert: unknown key"),
         ('robot = "HUNTER2"', "robot:"),
         ("[robot]\nguid = ['HUNTER2']", "robot.guid:"),
+        ("[robot]\npassword = ['HUNTER2']", "robot.password:"),
         ('[cameras.a]\nurl = "rtsp://u:HUNTER2@h/s"', "cameras.a.url: unknown key"),
         ('[cameras]\na = "rtsp://u:HUNTER2@h/s"', 'cameras.a: .*"rtsp://h/s"'),
         ('[cameras.a]\ndevice = ["rtsp://u:HUNTER2@h/s"]', "cameras.a.device:"),

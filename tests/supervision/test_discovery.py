@@ -8,9 +8,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from supervision import exit_codes
+from supervision import cli, exit_codes
 from supervision.cli import exit_code_of
-from supervision.discovery import NoCameraFoundError, find_cameras
+from supervision.discovery import NoCameraFoundError, find_cameras, list_devices, table_of
 from supervision.flags import parse_flags, settings_from_flags
 from supervision.process import PROJECT_FOLDER
 from supervision.settings import Settings
@@ -32,7 +32,13 @@ def test_cameras_are_named_after_their_devices(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(
     ("listing", "words"),
-    [("", "no camera was found"), ("what?\n", "could not be listed"), ("[]\n", "could not be listed")],
+    [
+        ("", "no camera was found"),
+        ("what?\n", "could not be listed"),
+        ("[]\n", "could not be listed"),
+        ('{"index": 0}\n', "could not be listed"),
+        ('{"device": 0}\n', "could not be listed"),
+    ],
 )
 def test_nothing_found_is_a_sentence(monkeypatch: pytest.MonkeyPatch, listing: str, words: str) -> None:
     """No camera, or a listing that makes no sense, is a sentence."""
@@ -86,3 +92,33 @@ def test_nothing_found_ends_with_1(
     code = exit_code_of(lambda: bool(settings_from_flags(flags, tmp_path, find=lambda: find_cameras(LISTER))))
     assert code == exit_codes.NO_CAMERA_FOUND
     assert capfd.readouterr().err.startswith("supervisor.py: no camera was found: ")
+
+
+WEBCAM = (
+    '{"device": "/dev/video0", "index": 0, "name": "Webcam \\u001b[2J", "driver": "uvcvideo", "bus": "usb-1", '
+    '"stable_path": "/dev/v4l/by-id/usb-Webcam"}\n'
+    '{"device": "/dev/video12", "index": 12, "name": "", "stable_path": null}\n'
+)
+
+
+def test_list_prints_a_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A line per camera with what names it, columns below each other, and nothing in it that a terminal would obey."""
+    monkeypatch.setenv("SCRIPTED_LIST", WEBCAM)
+    assert table_of(list_devices(LISTER)).splitlines() == [
+        "SOURCE   DEVICE        CAMERA       DRIVER    BUS    STABLE PATH",
+        "video0   /dev/video0   Webcam ?[2J  uvcvideo  usb-1  /dev/v4l/by-id/usb-Webcam",
+        "video12  /dev/video12  -            -         -      -",
+    ]
+
+
+@pytest.mark.parametrize(("listing", "code"), [(WEBCAM, 0), ("", exit_codes.NO_CAMERA_FOUND)])
+def test_list_of_the_command_line(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], listing: str, code: int
+) -> None:
+    """It ends with 0 and the table on stdout, or with 1 and a sentence on stderr; nothing else is looked at."""
+    monkeypatch.setenv("SCRIPTED_LIST", listing)
+    monkeypatch.setattr(cli, "list_devices", lambda: list_devices(LISTER))
+    assert cli.main(["--list"]) == code
+    shown = capfd.readouterr()
+    assert ("/dev/video12" in shown.out) == (code == 0)
+    assert ("no camera was found" in shown.err) == (code != 0)

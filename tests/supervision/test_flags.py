@@ -45,7 +45,74 @@ def test_hostname_in_either_order(
     """The robot's name is found before the devices and after them; a file that exists is no hostname."""
     (tmp_path / "clip.mp4").touch()
     flags = parse_flags(arguments)
-    assert split_devices(flags.hostname, flags.device_name, tmp_path) == (hostname, devices)
+    assert split_devices(flags, tmp_path) == (hostname, None, devices)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hostname", "way", "devices"),
+    [
+        (["payload", "robot"], "robot", "payload", []),
+        (["robot", "external"], "robot", "external", []),
+        (["external"], None, "external", []),
+        (["payload", "--host-ip", "1.2.3.4", "robot", "--device-name", "0"], "robot", "payload", ["0"]),
+        (["payload", "--host-ip", "localhost", "--port", "50051", *GUID, "robot"], "robot", "payload", []),
+        (["--port", "21101", "payload", "--fps", "3", "robot"], "robot", "payload", []),
+        (["external", "--device-name", "0", "robot"], "robot", "external", ["0"]),
+        (["--device-name", "0", "external", "robot"], "robot", "external", ["0"]),
+        (["--device-name", "0", "robot", "external", "--fps", "3"], "robot", "external", ["0"]),
+        (["--device-name", "0", "1", "external"], None, "external", ["0", "1"]),
+        (["robot", "--device-name", "external"], "robot", None, ["external"]),
+        (["robot", "--device-name", "0", "payload"], "robot", None, ["0", "payload"]),
+    ],
+)
+def test_payload_or_external_anywhere(
+    tmp_path: Path, arguments: list[str], hostname: str | None, way: str | None, devices: list[str]
+) -> None:
+    """The SDK example's word comes before or after the flags, and even after devices, unless a file is called so."""
+    (tmp_path / "payload").touch()
+    flags = parse_flags(arguments)
+    assert split_devices(flags, tmp_path) == (hostname, way, devices)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["robot", "another"], "unrecognized arguments: another"),
+        (["payload", "external"], "unrecognized arguments: external"),
+        (["robot", "--no-such-flag"], "unrecognized arguments: --no-such-flag"),
+        (["--res-width", "0"], "argument --res-width: '0' is no number of pixels"),
+        (["--res-height", "-2"], "argument --res-height: '-2' is no number of pixels"),
+        (["--res-width", "wide"], "argument --res-width: 'wide' is no number of pixels"),
+    ],
+)
+def test_usage_that_makes_no_sense(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 2 and what is wrong."""
+    with pytest.raises(SystemExit) as ended:
+        parse_flags(arguments)
+    assert ended.value.code == 2
+    assert words in capsys.readouterr().err
+
+
+def test_the_sdk_examples_flags(tmp_path: Path) -> None:
+    """-1 asks for nothing, a codec may be written small, and debug information is a longer log without windows."""
+    arguments = ("127.0.0.1", *GUID, "--device-name", "0", "--device-name", "1", "--codec", "mjpg", "--show-debug-info")
+    settings = settings_of(tmp_path, "payload", *arguments, "--res-width", "-1", "--res-height", "-1")
+    assert [(camera.device, camera.codec) for camera in settings.cameras.values()] == [(0, "MJPG"), (1, "MJPG")]
+    assert {(camera.width, camera.height) for camera in settings.cameras.values()} == {(None, None)}
+    assert parse_flags(arguments).verbose
+    assert not parse_flags(["robot"]).verbose
+
+
+def test_camera_flags_are_for_opencv_alone(tmp_path: Path) -> None:
+    """A camera class of the user's own has its own arguments."""
+    file = tmp_path / "pipeline.toml"
+    file.write_text(
+        'simulate = true\n[cameras.own]\ndriver = "camera_interface"\ncamera_interface.factory = "a:B"\n'
+        "[cameras.usb]\ndevice = 0\n"
+    )
+    settings = settings_of(tmp_path, "--config", str(file), "--codec", "MJPG", "--loop")
+    assert (settings.cameras["own"].codec, settings.cameras["own"].loop) == (None, False)
+    assert (settings.cameras["usb"].codec, settings.cameras["usb"].loop) == ("MJPG", True)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +270,8 @@ def test_help_names_every_way_to_run() -> None:
         check=True,
         timeout=20,
     )
-    for words in ("--simulate", "--config", "status", "--payload-credentials-file", "exit codes"):
+    ways = ("--simulate", "--config", "--list", "status", "--payload-credentials-file", "external", "exit codes")
+    for words in (*ways, "BOSDYN_CLIENT_USERNAME", "BOSDYN_CLIENT_PASSWORD"):
         assert words in shown.stdout
 
 

@@ -1,0 +1,73 @@
+"""What pydantic finds wrong with a configuration, as one line for the person who wrote the file."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from supervision.settings import without_credentials
+
+_HIDDEN_TABLE = "robot"  # no value in it is shown: any of them may be the secret in the wrong place
+_NAME = "a name is 1 to 32 of a-z, 0-9, _ and -"
+_LINE = "is 1 to 128 characters in one line"
+
+# TOML's words, and those of the example file, where pydantic's are of JSON or of regular expressions.
+_OF_TYPE = {
+    "extra_forbidden": "unknown key",
+    "missing": "is missing",
+    "dict_type": "should be a table",
+    "model_type": "should be a table",
+    "list_type": "should be a list",
+    "tuple_type": "should be a list",
+    "string_type": "should be text",
+    "bool_type": "should be true or false",
+    "int_type": "should be a whole number",
+    "float_type": "should be a number",
+}
+_OF_PATTERN = {
+    "source_name": _LINE,
+    "parent": _LINE,
+    "frame_name": _LINE,
+    "factory": 'should be "module:Name"',
+    "script": 'should be "<seconds>: <misbehaviour> [argument]"',
+    "allowed_peers": "should be an address or a name",
+}
+_OF_UNION = {"arguments": "should be a list or a table", "device": "should be an index, a path or a URL"}
+
+
+def first_problem(error: ValidationError) -> str:
+    """Name the first key that is wrong, what is wrong with it, and how many others are. No secret is shown."""
+    problems = error.errors(include_url=False)
+    first, keys = problems[0], _keys(problems[0]["loc"])
+    others = {".".join(_keys(problem["loc"])) for problem in problems} - {".".join(keys)}
+    is_secret = first["type"] == "extra_forbidden" or keys[:1] == [_HIDDEN_TABLE]
+    given = "" if is_secret or first["type"] == "missing" else _shown_value(first["input"])
+    more = f", and {len(others)} more" if others else ""
+    return f"{'.'.join(keys) or 'settings'}: {_what(first, keys)}{given}{more}"
+
+
+def _keys(loc: Sequence[int | str]) -> list[str]:
+    """The path to a value as it is in the file, without the branches that pydantic has tried on the way."""
+    branches = ("[key]", "int", "str")
+    keys = [without_credentials(str(part)) for part in loc if part not in branches]
+    return [key for key in keys if not key.startswith(("list[", "dict["))]
+
+
+def _what(problem: Any, keys: list[str]) -> str:
+    kind, loc = problem["type"], problem["loc"]
+    if loc[-1:] == ("[key]",) or loc == ("instance",):
+        return _NAME
+    if kind == "missing" and isinstance(loc[-1], int):
+        return "is missing: the list is too short"
+    if keys and len(keys) < len(loc) and keys[-1] in _OF_UNION:
+        return _OF_UNION[keys[-1]]
+    if kind == "string_pattern_mismatch":
+        return next((words for key, words in _OF_PATTERN.items() if key in keys), str(problem["msg"]))
+    return _OF_TYPE.get(kind) or str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+
+
+def _shown_value(value: Any) -> str:
+    if isinstance(value, dict | list):
+        return ""
+    return f" (it is {json.dumps(without_credentials(value) if isinstance(value, str) else value)[:80]})"
