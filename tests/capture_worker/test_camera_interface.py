@@ -2,9 +2,11 @@
 
 import fractions
 import math
+import re
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,9 @@ from capture_worker.camera import (
     ReadFailedError,
 )
 from shm import Encoding
+from supervision.camera_settings import CameraInterfaceSettings
+from supervision.configuration import read_file, validate
+from tests.capture_worker.harness import PROJECT
 from tests.capture_worker.own_cameras import next_frame, own
 
 
@@ -308,3 +313,15 @@ def test_a_class_whose_times_are_coarse_is_believed_after_a_second() -> None:
     with own("troubled:Buffered", 30.0) as camera:
         camera.apply({})
         assert next_frame(camera).captured_ns < camera._applied_ns
+
+
+def test_the_pages_configuration_is_valid(tmp_path: Path) -> None:
+    """What docs/your-own-camera.md shows can be copied, with the tutorial's module beside it."""
+    page = (PROJECT / "docs" / "your-own-camera.md").read_text()
+    (block,) = re.findall(r"^```toml\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    (tmp_path / "cameras.toml").write_text(block)
+    camera = validate(read_file(tmp_path / "cameras.toml"), "page").cameras["web"].camera_interface
+    assert camera is not None
+    assert camera.python_path == tmp_path
+    for key in CameraInterfaceSettings.model_fields:
+        assert f"| `{key}` |" in page
