@@ -88,6 +88,7 @@ class FakeWebcam:
         self.written: list[tuple[str, int]] = []
         self.reads = 0
         self.breaks_after: int | None = None
+        self.begins_again = False
 
     def __getitem__(self, name: str) -> FakeControl:
         """Return a control by its name."""
@@ -119,6 +120,8 @@ class FakeWebcam:
             if last == self.breaks_after:
                 raise OSError(errno.EIO, "Input/output error")
             wanted = next((id_ for id_ in sorted(self.controls) if id_ > last), 0)
+            if self.begins_again:
+                wanted = wanted or min(self.controls)
         control = self._find(wanted)
         master = None if control.master is None else self[control.master]
         inactive = 0 if master is None or master.value == control.manual else V4L2_CTRL_FLAG_INACTIVE

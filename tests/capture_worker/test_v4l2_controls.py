@@ -321,6 +321,14 @@ def test_a_driver_that_fails_in_the_middle_offers_what_it_had_said(webcam: FakeW
         assert list(parameters.spec["specs"]) == OFFERED[:4]
 
 
+def test_a_driver_that_begins_again_at_its_end_is_at_its_end(webcam: FakeWebcam, opened: Opener) -> None:
+    """Instead of saying that this was the last control."""
+    webcam.begins_again = True
+    with opened() as parameters:
+        assert parameters.spec is not None
+        assert list(parameters.spec["specs"]) == OFFERED
+
+
 def test_a_device_without_controls_has_no_parameters() -> None:
     """It is no V4L2 device at all: nothing is offered, nothing is asked, nothing fails."""
     with V4l2Parameters(NODE, 1.0) as parameters:

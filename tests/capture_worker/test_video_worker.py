@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from capture_worker import pattern
+from capture_worker.video_file import VideoFileCamera
 from supervision import exit_codes
 from supervision.camera_settings import CameraSettings
 from tests.capture_worker.harness import WorkerProcess
@@ -89,6 +90,20 @@ def test_a_looped_video_starts_again() -> None:
     assert beat["errors"] == 0
     truth = decode(BUNNY)
     assert all(position_of(frame.pixels(), truth) >= 0 for frame in caught[::10])
+
+
+def test_a_frame_of_a_video_after_apply_is_due_after_it() -> None:
+    """A frame that was due a moment before somebody asked is not what was asked for."""
+    with VideoFileCamera(CameraSettings(device=BIKES)) as camera:
+        camera.capture()
+        due_ns = time.monotonic_ns() + 60_000_000  # one and a half frames: late, but not so late as to start anew
+        while time.monotonic_ns() < due_ns:
+            pass
+        applied_ns = time.monotonic_ns()
+        camera.apply({})
+        frame = camera.capture()
+        assert frame is not None
+        assert frame.captured_ns >= applied_ns
 
 
 @pytest.mark.parametrize(
