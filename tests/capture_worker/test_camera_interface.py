@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from capture_worker import camera_interface
 from capture_worker.camera import (
     CameraAbsentError,
     CorruptFrameError,
@@ -94,6 +95,13 @@ def test_an_invalid_spec_is_a_sentence() -> None:
         own("contrast_camera:make_source", arguments={"default": -1}),
     ):
         pass
+
+
+def test_a_spec_that_no_ring_can_carry_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody would learn of the parameters; restarting changes nothing."""
+    monkeypatch.setattr(camera_interface, "_MOST_SPEC_BYTES", 10)
+    with pytest.raises(MisconfiguredError, match="the parameter spec of contrast is too long"):
+        own("contrast_camera:make_source").__enter__()
 
 
 @pytest.mark.parametrize("source", ["left", "Camera"])
