@@ -25,6 +25,7 @@ from shm.layout import PARAMS_ID_BYTES
 
 _MOST_PROBLEMS = 8
 _SHOWN_CHARACTERS = 128
+_ROI_CONTEXT = ("service_and_source", "image_cols", "image_rows")  # of a region, beside its area
 _INT64 = (-(1 << 63), (1 << 63) - 1)
 
 _T = TypeVar("_T")
@@ -177,7 +178,7 @@ def _check_roi(spec: Any, param: Any, path: str, problems: list[Problem]) -> dic
     for shape in ("rectangle", "polygon"):
         if shape in area and not spec.get(f"allows_{shape}", False):
             problems.append(Problem("value", f"{_shown(path)} may not be a {shape}"))
-    return dict(param)
+    return {"area": area, **{key: param[key] for key in _ROI_CONTEXT if key in param}}
 
 
 def _check_dict(spec: Any, param: Any, path: str, problems: list[Problem]) -> dict[str, Any]:

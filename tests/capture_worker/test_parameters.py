@@ -90,8 +90,9 @@ def test_an_idle_camera_beats_waits_and_ends_in_order() -> None:
 
 def test_a_slow_exposure_is_awaited_and_its_promises_are_kept() -> None:
     """A frame begins after it was asked for, takes as long as its exposure, and the loop goes on promising."""
-    with WorkerProcess(synthetic(mode="on_request", capture_timeout_s=2.0)) as worker:
-        worker.wait_report("ready")
+    with WorkerProcess(synthetic(mode="on_request")) as worker:
+        worker.wait_report("beat", idle=True)
+        worker.wait_count(len(worker.reports) + 1)  # half a second
         with Client(worker.instance) as client:
             asked_ns = time.monotonic_ns()
             client.ask_with({"exposure": double(1.2)})

@@ -6,15 +6,17 @@ import socket
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shm.capture_requests import PACKET_BYTES, CaptureAnswer, CaptureRequest, address, peer_uid
 
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 REQUEST = CaptureRequest(1, "decode", 5, "ab" * 16, {"gain": {"double_value": {"value": 2.5}}}, {"image_format": 1})
 NUMBERS = st.integers(-(1 << 63), (1 << 63) - 1)
 
 
+@unhurried
 @given(
     NUMBERS, st.sampled_from(["capture", "decode", "keep"]), NUMBERS, st.text(), st.dictionaries(st.text(), st.text())
 )
@@ -26,6 +28,7 @@ def test_requests_arrive_as_they_were_sent(
     assert CaptureRequest.from_packet(request.to_packet()) == request
 
 
+@unhurried
 @given(st.text(), NUMBERS)
 def test_answers_arrive_as_they_were_sent(text: str, number: int) -> None:
     """A frame or a failure, each with what belongs to it."""
@@ -33,6 +36,7 @@ def test_answers_arrive_as_they_were_sent(text: str, number: int) -> None:
         assert CaptureAnswer.from_packet(answer.to_packet()) == answer
 
 
+@unhurried
 @given(st.binary(max_size=200) | st.recursive(st.none() | st.text(), st.lists).map(json.dumps).map(str.encode))
 def test_anything_else_is_a_value_error(packet: bytes) -> None:
     """No packet of anybody's ends a process."""

@@ -6,11 +6,13 @@ import pytest
 from bosdyn.api import service_customization_pb2
 from bosdyn.client.service_customization_helpers import validate_dict_spec
 from google.protobuf import json_format
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shm import DEFAULT_PARAMS_ID
 from shm.parameters import ParametersError, complete, from_plain, parameters_id, with_defaults
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
 
 
 def spec_of(**kinds: dict[str, Any]) -> dict[str, Any]:
@@ -144,6 +146,7 @@ def kind_of(name: str) -> str:
     return str(next(iter(SPEC["specs"][name]["spec"]))).removesuffix("_spec")
 
 
+@unhurried
 @given(st.lists(TAGGED, max_size=3).map(dict) | st.dictionaries(NAMES, JSON, max_size=4))
 def test_whatever_is_sent_it_is_completed_or_refused(values: dict[str, Any]) -> None:
     """No other exception, and what was accepted is accepted again as it is, with the same id."""
@@ -155,6 +158,7 @@ def test_whatever_is_sent_it_is_completed_or_refused(values: dict[str, Any]) -> 
     assert parameters_id(SPEC, complete(SPEC, completed)) == parameters_id(SPEC, completed)
 
 
+@unhurried
 @given(st.dictionaries(NAMES, JSON, max_size=4))
 def test_whatever_is_configured_is_understood_or_refused(plain: dict[str, Any]) -> None:
     """A configuration file is no better than a client."""
