@@ -154,14 +154,21 @@ class CameraInterfaceCamera:
         try:
             data, timestamp = self._call()
         finally:
-            keeps_time = time.monotonic_ns() - begun_ns >= _KEEPS_TIME * self._period_ns
-            self._due_ns = 0 if keeps_time else begun_ns + self._period_ns
+            self._set_next_due(begun_ns)
         captured_ns = monotonic_ns(timestamp)
         if captured_ns is None:
             self._say_once("%s says %.80r is its time: the time before the call is used", self._method, timestamp)
         gain, exposure_s = self._gain_and_exposure()
         frame = self._frame(data, begun_ns if captured_ns is None else captured_ns)
         return replace(frame, gain=gain, exposure_s=exposure_s)
+
+    def _set_next_due(self, begun_ns: int) -> None:
+        """A period after this capture was due, so that the rate does not drift; after a pause, after it was begun."""
+        if time.monotonic_ns() - begun_ns >= _KEEPS_TIME * self._period_ns:
+            self._due_ns = 0
+            return
+        is_late = begun_ns - self._due_ns >= self._period_ns
+        self._due_ns = (begun_ns if is_late else self._due_ns) + self._period_ns
 
     def _is_too_old(self, frame: CapturedFrame) -> bool:
         """Whether a class with a capture thread of its own returned a picture from before the last `apply`."""
