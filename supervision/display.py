@@ -41,7 +41,8 @@ def summary(child: ChildRecord, now_ns: int) -> str:
     """Return one child in a few words, as in `front 30.0 Hz 12 ms running`."""
     if child.kind == "camera":
         age = "no frame" if child.captured_ns is None else f"{shown_age(now_ns - child.captured_ns):>6}"
-        words = f"{child.name} {child.rate_hz:4.1f} Hz {age} {shown_state(child)}"
+        rate = "" if is_idle(child) else f" {child.rate_hz:4.1f} Hz"  # how often somebody asked is no rate
+        words = f"{child.name}{rate} {age} {shown_state(child)}"
     elif child.kind == "servicer":
         words = f"service {child.state}, {child.facts.get('robot', 'not registered')}"
     else:

@@ -142,7 +142,7 @@ def _row(child: ChildRecord, now_ns: int) -> tuple[str, ...]:
         shown_state(child),
         shown_age(now_ns - child.since_ns),
         str(child.pid or "-"),
-        f"{child.rate_hz:.1f} Hz" if is_camera else "-",
+        f"{child.rate_hz:.1f} Hz" if is_camera and not is_idle(child) else "-",
         "-" if child.captured_ns is None else shown_age(now_ns - child.captured_ns),
         "-" if child.frame_number is None else str(child.frame_number),
         f"{child.cols}x{child.rows}" if child.rows else "-",
