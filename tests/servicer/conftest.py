@@ -1,10 +1,14 @@
 """A fresh instance per test, with one camera in it."""
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from tests.servicer.serving import Ring, Served, fresh_instance, serving
+from supervision.camera_settings import CameraSettings
+from tests.servicer.scripted_worker import SPEC, ScriptedWorker, capturing
+from tests.servicer.serving import Ring, Served, fresh_instance, serving, smooth
 
 
 @pytest.fixture
@@ -26,3 +30,19 @@ def served(instance: str) -> Iterator[Served]:
     """A server of "front" and "rear" which finds every frame fresh enough."""
     with serving(instance, "front", "rear") as running:
         yield running
+
+
+@pytest.fixture
+def asked(instance: str) -> Iterator[Callable[..., Any]]:
+    """Make a scripted worker with a ring, and a server: `asked(answer, **settings)` → (served, worker, ring)."""
+    with contextlib.ExitStack() as holding:
+
+        def make(answer: Any = None, *, picture: bytes | None = None, others: Any = None, **changes: Any) -> Any:
+            own = CameraSettings.model_validate({"driver": "synthetic", "max_age_s": 30.0, **changes})
+            descriptor = {"fps": 30.0, "param_spec": SPEC, "own_decode": [[1, 3], [2, 3]] if picture else None}
+            ring = holding.enter_context(Ring(instance, "front", descriptor=descriptor))
+            ring.show(smooth())
+            worker = holding.enter_context(ScriptedWorker(instance, answer or capturing(ring), picture))
+            return holding.enter_context(serving(instance, "rear", front=own, **(others or {}))), worker, ring
+
+        yield make

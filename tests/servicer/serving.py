@@ -22,7 +22,7 @@ from servicer.image_service import ImageService
 from servicer.peers import AllowedPeers
 from servicer.robot_clock import RobotClock
 from servicer.served_camera import ServedCamera
-from shm import Encoding, Frame, RingWriter, names
+from shm import DEFAULT_PARAMS_ID, Encoding, Frame, RingWriter, names
 from supervision.camera_settings import CameraSettings
 
 Picture = np.ndarray[Any, Any]
@@ -103,6 +103,7 @@ class Ring(RingWriter):
         age_s: float = 0.0,
         gain: float = math.nan,
         exposure_s: float = math.nan,
+        params_id: bytes = DEFAULT_PARAMS_ID,
     ) -> int:
         """Publish the picture as captured `age_s` ago; `data` is its compressed form."""
         picture = np.ascontiguousarray(picture)
@@ -115,6 +116,7 @@ class Ring(RingWriter):
             encoding=encoding,
             gain=gain,
             exposure_s=exposure_s,
+            params_id=params_id,
         )
 
     @contextlib.contextmanager
@@ -178,11 +180,13 @@ def serving(
     why_silent: Callable[[str], str | None] = lambda _name: None,
     peers: AllowedPeers | None = None,
     log: ImageLog | None = None,
+    **settings: CameraSettings,
 ) -> Iterator[Served]:
-    """Run the image service for these cameras on a free port of the loopback."""
-    settings = CameraSettings(driver="synthetic", max_age_s=max_age_s)
+    """Run the image service for these cameras on a free port of the loopback; those in `settings` have their own."""
+    simple = dict.fromkeys(cameras, CameraSettings(driver="synthetic", max_age_s=max_age_s))
     clock = clock or RobotClock(OFFSET_NS)
-    served = {name: ServedCamera(instance, name, settings, clock) for name in cameras}
+    opened = [ServedCamera(instance, name, own, clock) for name, own in {**simple, **settings}.items()]
+    served = {camera.source_name: camera for camera in opened}
     service = ImageService(served, why_silent, log)
     peers = peers or AllowedPeers([])
     grpc_server = server.create(service, peers)

@@ -104,7 +104,7 @@ def test_a_cancelled_call_ends_between_entries(
     front.show(smooth())
     request = image_pb2.GetImageRequest(image_requests=[entry(resize_ratio=0.5), entry()])
     call = served.stub.GetImage.future(request)
-    wait_for(lambda: served.service.requests == 1)
+    wait_for(lambda: served.cameras["front"]._shared._sets)  # it is being encoded
     call.cancel()
     wait_for(lambda: contexts and not contexts[0].is_active())
     gate.set()

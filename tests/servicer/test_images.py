@@ -159,6 +159,24 @@ def test_a_broken_jpeg_is_a_data_error(served: Served, front: Ring) -> None:
     assert served.one("front").status == STATUS.STATUS_OK
 
 
+def test_a_failed_encoding_is_known_until_the_newest_frame_can_be_encoded(served: Served, front: Ring) -> None:
+    """A client's wish that cannot be fulfilled is none of it; the failure stays until somebody forgets it."""
+    camera = served.cameras["front"]
+    front.show(smooth(), Encoding.JPEG, data=to_jpeg(smooth()))
+    served.one("front", image_format=99)
+    served.one("front", resize_ratio=math.nan)
+    assert camera.undecodable is None
+    front.show(smooth(), Encoding.JPEG, data=b"\xff\xd8" + bytes(500))
+    served.one("front")
+    assert camera.undecodable is not None
+    assert not camera.decodes_again()
+    front.show(smooth(), Encoding.JPEG, data=to_jpeg(smooth()))
+    assert camera.decodes_again()
+    assert camera.undecodable is not None
+    front.show(smooth())
+    assert camera.decodes_again()  # what failed is not there any more
+
+
 def test_the_header_says_when_and_echoes_small_requests(served: Served, front: Ring) -> None:
     """Received when the call began, answered when it ended; a large request is not sent back."""
     front.show(smooth())
