@@ -1,10 +1,8 @@
 """How one camera is described to clients: what it is called, what it delivers, and where it is on the robot."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from bosdyn.api import image_pb2
-from google.protobuf import json_format
 
 from servicer import camera_model, image_request, mounting, pixel_formats
 from servicer.orientation import NothingLeftError, Orientation
@@ -13,7 +11,7 @@ from supervision.camera_settings import CameraSettings
 
 
 class SourceDescription:
-    """Fills the parts of the answers that follow from a camera's settings and from what its worker found out.
+    """Fills the parts of the answers that follow from a camera's settings and from its frames.
 
     `orientation` is what is done to its pictures. Sizes of frames are those of the camera, before that is done.
     """
@@ -24,13 +22,8 @@ class SourceDescription:
         self._settings = settings
         self._frame_name, self._snapshot = _place(name, settings)
 
-    def source(
-        self, encoding: Encoding | None, size: tuple[int, int] | None, descriptor: Mapping[str, Any] | None
-    ) -> Any:
-        """The `image_pb2.ImageSource`: the name alone while nobody knows the frames' encoding and (rows, cols).
-
-        `descriptor` is the ring's: what the worker found out about the camera.
-        """
+    def source(self, encoding: Encoding | None, size: tuple[int, int] | None) -> Any:
+        """The `image_pb2.ImageSource`: the name alone while nobody knows the frames' encoding and (rows, cols)."""
         source = image_pb2.ImageSource(name=self._name, image_type=image_pb2.ImageSource.IMAGE_TYPE_VISUAL)
         if encoding is None or size is None:
             return source
@@ -40,7 +33,6 @@ class SourceDescription:
         if encoding is Encoding.DEPTH16:
             source.image_type = image_pb2.ImageSource.IMAGE_TYPE_DEPTH
             source.depth_scale = self._settings.depth_scale
-        _advertise_parameters(source, descriptor or {})
         return source
 
     def resize(self, source: Any, frame_size: tuple[int, int], sent_size: tuple[int, int] | None = None) -> None:
@@ -72,10 +64,3 @@ def _place(name: str, settings: CameraSettings) -> tuple[str, Any]:
         return "", None
     frame_name = settings.mount.frame_name or name
     return frame_name, mounting.snapshot(settings.mount, frame_name, settings.rotate)
-
-
-def _advertise_parameters(source: Any, descriptor: Mapping[str, Any]) -> None:
-    try:
-        json_format.ParseDict(descriptor.get("param_spec") or {}, source.custom_params)
-    except json_format.ParseError:  # a descriptor that no worker of ours wrote
-        source.ClearField("custom_params")

@@ -203,13 +203,13 @@ class ServedCamera:
         """The `image_pb2.ImageSource` of this camera: the name alone until there was a frame."""
         facts = facts or self._last
         if facts is None:
-            return self._description.source(None, None, None)
-        descriptor = self.descriptor() or {}
-        source = self._description.source(facts.encoding, (facts.rows, facts.cols), descriptor)
-        if self.makes_own_pictures and (pairs := own_pictures.formats(descriptor)):
+            return self._description.source(None, None)
+        source = self._description.source(facts.encoding, (facts.rows, facts.cols))
+        if self.makes_own_pictures and (pairs := own_pictures.formats(self.descriptor() or {})):
             source.image_formats[:] = sorted({image_format for image_format, _ in pairs})
             source.pixel_formats[:] = sorted({pixel_format for _, pixel_format in pairs})
-        source.custom_params.CopyFrom(self.spec.message)
+        if self.spec.message.specs:
+            source.custom_params.CopyFrom(self.spec.message)
         return source
 
     def describe(self, answer: Any, encoded: Encoded) -> None:

@@ -119,7 +119,7 @@ def answer(settings: CameraSettings, picture: Array, ratio: float, encoding: Enc
     made = encode(
         frame_of(picture, encoding), Wanted(IMAGE.FORMAT_RAW, pixel_format, 0, ratio), description.orientation
     )
-    response = image_pb2.ImageResponse(source=description.source(encoding, picture.shape[:2], {}))
+    response = image_pb2.ImageResponse(source=description.source(encoding, picture.shape[:2]))
     description.resize(response.source, (made.frame_rows, made.frame_cols), (made.rows, made.cols))
     description.locate(response.shot)
     response.shot.image.data = made.data
@@ -173,7 +173,7 @@ def test_every_pixel_leads_back_exactly(keys: dict[str, Any], ratio: float) -> N
 def test_listed_sources_describe_the_full_picture(rotate: Any, flip: Any, crop: Any) -> None:
     """ListImageSources has the model of a picture that is not resized."""
     settings = settings_of(rotate=rotate, flip=flip, crop=crop)
-    listed = SourceDescription("front", settings).source(Encoding.MONO8, (ROWS, COLS), {})
+    listed = SourceDescription("front", settings).source(Encoding.MONO8, (ROWS, COLS))
     response, _ = answer(settings, np.ones((ROWS, COLS), np.uint8), 1.0)
     assert listed == response.source
 
@@ -293,7 +293,7 @@ def test_the_example_of_the_documentation(tmp_path: Path) -> None:
     (tmp_path / "example.toml").write_text(text.partition("```toml\n")[2].partition("```")[0])
     settings = validate(read_file(tmp_path / "example.toml"), "the example").cameras["under"]
     description = SourceDescription("under", settings)
-    source, shot = description.source(Encoding.BGR8, (480, 640), {}), image_pb2.ImageCapture()
+    source, shot = description.source(Encoding.BGR8, (480, 640)), image_pb2.ImageCapture()
     description.resize(source, (480, 640), (240, 320))
     description.locate(shot)
     in_sensor = pixel_to_camera_space(source, 224, 184, 2.0)

@@ -105,5 +105,5 @@ def test_a_crop_outside_the_frame_is_a_sentence(crop: tuple[int, int, int, int])
     with pytest.raises(NothingLeftError):
         orientation.pixel_map(ROWS, COLS)
     settings = CameraSettings(driver="synthetic", crop=crop)
-    source = SourceDescription("front", settings).source(Encoding.BGR8, (ROWS, COLS), {})
+    source = SourceDescription("front", settings).source(Encoding.BGR8, (ROWS, COLS))
     assert (source.rows, source.cols, source.image_type) == (0, 0, image_pb2.ImageSource.IMAGE_TYPE_VISUAL)

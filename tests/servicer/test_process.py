@@ -135,7 +135,7 @@ def configuration(instance: str, robot: SimulatedRobot) -> dict[str, Any]:
         "instance": instance,
         "robot": {"hostname": "127.0.0.1", "port": robot.port, "ca": str(robot.ca_file), **credentials},
         "service": {"host_ip": "127.0.0.1", "port": port},
-        "cameras": {"front": camera, "rear": camera},
+        "cameras": {"front": camera, "rear": {**camera, "source_name": "Rear 1"}},
     }
 
 
@@ -177,11 +177,12 @@ def test_a_whole_life(configuration: dict[str, Any], instance: str, front: Ring,
         with image_service(port) as stub:
             response = get(stub, "front")
             assert response.image_responses[0].status == STATUS.STATUS_OK
-            assert "rear was hung." in get(stub, "rear").header.error.message
+            assert get(stub, "Rear 1").header.error.message == "Rear 1: rear was hung."
         beat = servicer.report(lambda report: is_registered(report) and report["requests"] == 2)
         assert beat["refused"] == 0
         assert abs(beat["offset_ns"] + time.monotonic_ns() - robot.now_ns()) < 50_000_000
         wait_for(lambda: [fault.error_message for fault in robot.faults.values()] == ["rear was hung."])
+        assert [name for _, name in robot.faults] == ["Image Capture Failure for Rear 1"]
         servicer.process.terminate()
         assert servicer.exit_code(5.0) == exit_codes.TERMINATED
         assert not robot.services

@@ -63,6 +63,7 @@ MISTAKES = {
     "capture longer than open": (ONE_CAMERA + "capture_timeout_s = 20", "cameras.front.capture_timeout_s:"),
     "capture shorter than a frame": (ONE_CAMERA + "fps = 0.5", "cameras.front.capture_timeout_s:"),
     "max age shorter than a frame": (ONE_CAMERA + "fps = 5.0\nmax_age_s = 0.1", "cameras.front.max_age_s:"),
+    "same source": (ONE_CAMERA + '[cameras.rear]\ndevice = 1\nsource_name = "front"', "'front' already"),
     "same index": (ONE_CAMERA + "[cameras.rear]\ndevice = 0", "cameras.rear.device:"),
     "index and path": (ONE_CAMERA + '[cameras.rear]\ndevice = "/dev/video0"', "the device of camera front too"),
     "script": (
