@@ -14,7 +14,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from bosdyn.api import image_pb2
+from bosdyn.api import image_pb2, service_customization_pb2
 from bosdyn.client import create_standard_sdk
 from bosdyn.client.image import ImageClient, ImageDataError, build_image_request
 from bosdyn.client.robot import Robot
@@ -45,9 +45,9 @@ class Pipeline:
     board: BoardReader
     log: Path
 
-    def raw(self, source: str) -> Picture:
-        """Return a RAW answer's picture: (rows, cols, 3) uint8, RGB."""
-        image = self._shot(source, image_pb2.Image.FORMAT_RAW).image
+    def raw(self, source: str, **integers: int) -> Picture:
+        """Return a RAW answer's picture: (rows, cols, 3) uint8, RGB; `integers` are parameters that are asked for."""
+        image = self._shot(source, image_pb2.Image.FORMAT_RAW, **integers).image
         return np.frombuffer(image.data, np.uint8).reshape(image.rows, image.cols, 3)
 
     def jpeg(self, source: str) -> Picture:
@@ -125,10 +125,16 @@ class Pipeline:
         """Wait for the condition and return how long it took, in seconds. Fails with the end of its log."""
         return wait_until(condition, what, within_s, self.log)
 
-    def _shot(self, source: str, image_format: "image_pb2.Image.Format") -> image_pb2.ImageCapture:
+    def parameters(self, source: str) -> service_customization_pb2.DictParam.Spec:
+        """Return what the source advertises."""
+        return next(found.custom_params for found in self.images.list_image_sources(timeout=10) if found.name == source)
+
+    def _shot(self, source: str, image_format: "image_pb2.Image.Format", **integers: int) -> image_pb2.ImageCapture:
         request = build_image_request(
             source, quality_percent=95, image_format=image_format, pixel_format=image_pb2.Image.PIXEL_FORMAT_RGB_U8
         )
+        for key, value in integers.items():
+            request.custom_params.values[key].int_value.value = value
         return self.images.get_image([request], timeout=10)[0].shot
 
 

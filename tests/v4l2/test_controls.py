@@ -30,10 +30,11 @@ START_S = 90.0  # an emulated processor loads OpenCV for 10 s, with nothing else
 
 
 @pytest.fixture(autouse=True)
-def bars() -> None:
-    """Let the device show its bars, with the driver's own defaults."""
+def bars() -> Iterator[None]:
+    """Let the device show its bars, and leave it with the driver's own defaults, as it was."""
     vivid.show_bars(NODE, vivid.FULL_BARS)
-    vivid.set_control(NODE, "gain_automatic=1,brightness=128,contrast=128,saturation=128,hue=0")
+    yield
+    vivid.set_control(NODE, "gain_automatic=1,brightness=128,contrast=128,saturation=128,hue=0,horizontal_flip=0")
 
 
 @pytest.fixture

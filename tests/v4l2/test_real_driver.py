@@ -10,6 +10,7 @@ pytestmark = pytest.mark.v4l2
 
 KEPT_RATE = 0.95
 JPEG_ERROR = 6  # of 255, on a plain colour at quality 95
+LEVEL_ERROR = 4  # of 255, of the driver's own computing in YCbCr
 CLOCK_ERROR_S = 0.025  # two time synchronizations over loopback
 MAX_AGE_S = 0.5
 FAULT = "Image Capture Failure for video0"
@@ -56,6 +57,19 @@ def test_status_tells_what_the_driver_delivers(pipeline: Pipeline, driver_rates_
         assert (record["rows"], record["cols"], record["encoding"]) == (vivid.ROWS, vivid.COLS, "bgr8")
         # Starting the status command takes an emulated processor for seconds: this is no measurement of the pipeline.
         assert record["rate_hz"] == pytest.approx(driver_rates_hz[name], rel=0.3)
+
+
+@pytest.mark.parametrize("source", vivid.NODES)
+def test_a_clients_parameters_are_in_its_picture_only(pipeline: Pipeline, source: str) -> None:
+    """A robot's client finds the driver's controls, sets one, and the next picture for everybody is as ever."""
+    brightness = pipeline.parameters(source).specs["brightness"].spec.int_spec
+    assert (brightness.min_value.value, brightness.default_value.value, brightness.max_value.value) == (0, 128, 255)
+    plain = vivid.picture(vivid.BRIGHTNESS[source])
+    for asked in (160, 178, 160):
+        picture = pipeline.raw(source, brightness=asked)
+        assert int(picture[:, -40].max()) == pytest.approx(asked - 128, abs=LEVEL_ERROR)
+        assert np.array_equal(pipeline.raw(source), plain)
+    assert np.array_equal(pipeline.raw(source, brightness=128), plain)
 
 
 def test_unplugging_is_a_fault_of_that_camera_only(pipeline: Pipeline, driver_rates_hz: dict[str, float]) -> None:
