@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import threading
+import time
 from types import TracebackType
 from typing import Any
 
@@ -14,7 +15,7 @@ MAX_MESSAGE_BYTES = 100 * 1024**2
 
 
 class ImageServer(ImageServiceServicer):  # type: ignore[misc]  # the SDK has no types
-    """Answers each request with `data`. `failure` ends calls with that status; `hanging` never answers.
+    """Answers each request with `data`. `failure` ends calls with that status; `hanging` waits for `go_on`.
 
     Sources in `broken` have no image, and formats that are not in `supported` (if any are) are refused. `metadata`,
     `deadline_s` and `given_up` tell of the last call, `formats` of every image that was asked for.
@@ -30,6 +31,7 @@ class ImageServer(ImageServiceServicer):  # type: ignore[misc]  # the SDK has no
         self.formats: list[int] = []
         self.metadata: dict[str, str | bytes] = {}
         self.deadline_s: float | None = None
+        self.go_on = threading.Event()
         self.called = threading.Event()
         self.given_up = threading.Event()
 
@@ -85,4 +87,6 @@ class ImageServer(ImageServiceServicer):  # type: ignore[misc]  # the SDK has no
         if self.failure:
             context.abort(self.failure, "the service says so")
         if self.hanging:
-            ended.wait(30)
+            until_s = time.monotonic() + 30
+            while not (ended.wait(0.01) or self.go_on.is_set()) and time.monotonic() < until_s:
+                pass

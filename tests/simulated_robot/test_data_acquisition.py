@@ -29,6 +29,7 @@ from bosdyn.client.data_acquisition_helpers import (
     make_time_query_params_from_group_name,
 )
 from bosdyn.client.data_acquisition_store import DataAcquisitionStoreClient
+from bosdyn.client.directory import DirectoryClient
 from bosdyn.client.directory_registration import DirectoryRegistrationClient
 from bosdyn.client.exceptions import RpcError
 
@@ -95,17 +96,28 @@ def test_every_registered_image_source_is_a_capability(client: Any, daq: Any) ->
 def test_a_service_that_is_gone_or_hangs_is_left_out(
     client: Any, server: ImageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The others are listed, and the robot's own services answer meanwhile."""
+    """The others are listed."""
     monkeypatch.setattr(data_acquisition_service, "LISTING_S", 0.5)
     with ImageServer(b"another") as gone:
         _register(client, gone, "gone")
     server.hanging = True
     with ImageServer(b"another") as good:
         _register(client, good, "good")
-        asked = client.ensure_client(DataAcquisitionClient.default_service_name).get_service_info_async()
-        assert server.called.wait(5)
-        assert client.list_services()
-        assert [each.service_name for each in asked.result().image_sources] == ["good"]
+        info = client.ensure_client(DataAcquisitionClient.default_service_name).get_service_info()
+    assert [each.service_name for each in info.image_sources] == ["good"]
+
+
+def test_the_robot_answers_while_it_waits_for_an_image_service(
+    client: Any, server: ImageServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks for capabilities waits for the service; whoever asks for something else does not."""
+    monkeypatch.setattr(data_acquisition_service, "LISTING_S", 30.0)
+    server.hanging = True
+    asked = client.ensure_client(DataAcquisitionClient.default_service_name).get_service_info_async()
+    assert server.called.wait(5)
+    assert client.ensure_client(DirectoryClient.default_service_name).list(timeout=5)
+    server.go_on.set()
+    assert [each.service_name for each in asked.result().image_sources] == ["camera"]
 
 
 def test_an_image_is_acquired_and_stored(daq: Any, store: Any, server: ImageServer, robot: SimulatedRobot) -> None:
