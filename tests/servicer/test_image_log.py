@@ -160,6 +160,18 @@ def test_trouble_of_the_data_buffer_is_its_own(
     assert "image log: 2 messages are lost so far" in said[1]
 
 
+def test_looking_for_an_absent_service_holds_nothing_up(robot: SimulatedRobot, log: ImageLog) -> None:
+    """The robot's directory is asked for it again, with a deadline; the SDK would wait for half a minute."""
+    absent_from_the_directory(robot)
+    with linked(robot, log) as link:
+        wait_for(link.is_whole)
+        robot.misbehave(Misbehaviour(services_silent=frozenset({"directory"})))
+        note_many(log, 1, 5)
+        wait_for(lambda: log.lost == 2)
+        link.show(front="front was unplugged.")
+        wait_for(link.is_whole)
+
+
 def refuse_the_token(_self: Any, _request: Any, context: grpc.ServicerContext) -> None:
     """Stand in for a robot whose payloads may not write into the data buffer."""
     context.abort(*Refusal.UNAUTHENTICATED.value)
