@@ -49,11 +49,6 @@ class ImageEntry:
         self._shot: Shot | None = None
         self._captured_ns: int | None = None  # of the picture that the answer holds
 
-    @property
-    def waited(self) -> bool:
-        """Whether it has had its camera capture something."""
-        return self.pending is not None
-
     def examine(self) -> None:
         """Refuse what cannot be answered before any camera is asked for it."""
         facts = self.camera.newest(None)

@@ -94,7 +94,7 @@ class ImageService:
         until_s = _until_s(entries, context)
         self._wait_for_captures(entries, until_s, context)
         total_bytes = 0
-        for entry in sorted(entries, key=lambda entry: not entry.waited):  # what nobody waited for is fresh afterwards
+        for entry in entries:  # after all waits: what nobody had to wait for is still fresh
             if not context.is_active() or time.monotonic() > until_s:
                 context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the images were not ready in time")
             added_bytes = entry.fill(until_s)

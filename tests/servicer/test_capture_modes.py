@@ -28,6 +28,7 @@ from tests.servicer.test_bounds import code_of
 
 ERROR = service_customization_pb2.CustomParamError
 JPEG, RAW = IMAGE.FORMAT_JPEG, IMAGE.FORMAT_RAW
+TO_FRONT = image_pb2.GetImageRequest(image_requests=[image_pb2.ImageRequest(image_source_name="front")])
 SMALL = {"driver": "synthetic", "width": 96, "height": 64}
 
 
@@ -202,7 +203,7 @@ def test_without_a_worker_there_is_a_reason_at_once(instance: str, front: Ring) 
 def test_the_end_of_the_worker_ends_the_wait(asked: Any) -> None:
     """The client is told at once, and the successor serves the next call."""
     served, worker, ring = asked(lambda _: None, mode="on_request", capture_timeout_s=20.0)
-    call = served.stub.GetImage.future(image_pb2.GetImageRequest(image_requests=[wanting()]))
+    call = served.stub.GetImage.future(TO_FRONT)
     wait_for(lambda: worker.requests)
     worker.hang_up()
     assert "has ended" in call.result(10).header.error.message
@@ -336,57 +337,48 @@ def test_a_capture_that_never_comes_hides_nothing_of_the_others(asked: Any) -> N
         request = image_pb2.GetImageRequest(image_requests=[wanting(gain=3.0), wanting()])
         began_s = time.monotonic()
         response = served.stub.GetImage(request, timeout=deadline_s)
-        assert time.monotonic() - began_s < admission.CALL_LIMIT_S
+        assert time.monotonic() - began_s < admission.CALL_LIMIT_S + 0.5
         assert [answer.status for answer in response.image_responses] == [STATUS.STATUS_IMAGE_DATA_ERROR, 1]
         assert response.header.error.message == "front: it delivered no frame in time."
     assert worker.requests
 
 
 def test_waiting_calls_hold_no_place(asked: Any) -> None:
-    """More of them than there are places, and the others are answered at once."""
-    served, worker, ring = asked(lambda _: None)
-    request = image_pb2.GetImageRequest(image_requests=[wanting(gain=3.0)])
-    waiting = [served.stub.GetImage.future(request, timeout=10) for _ in range(30)]
-    wait_for(lambda: served.service.requests == 30)
-    began_s = time.monotonic()
-    assert served.one("front").status == STATUS.STATUS_OK
-    assert time.monotonic() - began_s < 1.0
+    """More of them than there are places, and the others are answered at once; one capture serves all who wait."""
+    served, worker, ring = asked(lambda _: None, mode="on_request", capture_timeout_s=15.0)
+    waiting = [served.stub.GetImage.future(TO_FRONT, timeout=20) for _ in range(30)]
+    wait_for(lambda: served.service.requests == 30 and worker.requests)
+    assert served.one("rear").status == STATUS.STATUS_IMAGE_DATA_ERROR
+    assert len(served.client.list_image_sources()) == 2
+    assert not any(call.done() for call in waiting)
     worker._answer = capturing(ring)
-    first = worker.requests[0]
-    number = ring.show(smooth(), params_id=bytes.fromhex(first.params_id))
-    worker.send(done(first, number))
+    worker.send(capturing(ring)(worker.requests[0]))
     assert {call.result().image_responses[0].status for call in waiting} == {STATUS.STATUS_OK}
-    assert len(worker.requests) < 10
+    assert len(worker.requests) < 5
 
 
 def test_no_more_than_half_of_the_threads_wait(asked: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One call more is told to come again; who need not wait is answered."""
+    """One call more is told to come again; who need not wait is answered, and a place to wait is free again."""
     assert admission._MOST_WAITING == 256
     monkeypatch.setattr(admission, "_MOST_WAITING", 3)
-    served, worker, _ = asked(lambda _: None)
-    request = image_pb2.GetImageRequest(image_requests=[wanting(gain=3.0)])
-    waiting = [served.stub.GetImage.future(request, timeout=10) for _ in range(3)]
-    wait_for(lambda: served.service.requests == 3 and worker.requests)
-    assert code_of(lambda: _until_refused(served, request)) is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert served.one("front").status == STATUS.STATUS_OK
-    for call in waiting:
+    served, worker, ring = asked(lambda _: None, mode="on_request", capture_timeout_s=15.0)
+    calls = [served.stub.GetImage.future(TO_FRONT, timeout=20) for _ in range(4)]
+    (refused,) = wait_for(lambda: [call for call in calls if call.done()])
+    assert code_of(refused.result) is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert served.one("rear").status == STATUS.STATUS_IMAGE_DATA_ERROR
+    for call in calls:
         call.cancel()
-    wait_for(lambda: served.service.ended == served.service.requests)
-    assert served.cameras["front"]._requests._wishes  # the capture that is under way, for nobody
-    (answer,) = served.stub.GetImage(request, timeout=10).image_responses
-    assert answer.status == STATUS.STATUS_IMAGE_DATA_ERROR
-
-
-def _until_refused(served: Served, request: Any) -> None:
-    """The three may not wait yet when the fourth comes."""
-    for _ in range(20):
-        served.stub.GetImage(request, timeout=10)
+    wait_for(lambda: served.service.ended == 5)
+    late = served.stub.GetImage.future(TO_FRONT, timeout=20)
+    wait_for(lambda: len(served.cameras["front"]._requests._wishes[("capture", bytes(16), None)].waiters) == 4)
+    worker.send(capturing(ring)(worker.requests[0]))  # the capture that was under way for those who have gone
+    assert late.result().image_responses[0].status == STATUS.STATUS_OK
 
 
 def test_a_client_who_leaves_stops_waiting(asked: Any) -> None:
     """Its thread is free long before the capture's time is over."""
     served, worker, _ = asked(lambda _: None, mode="on_request", capture_timeout_s=15.0)
-    call = served.stub.GetImage.future(image_pb2.GetImageRequest(image_requests=[wanting()]))
+    call = served.stub.GetImage.future(TO_FRONT)
     wait_for(lambda: worker.requests)
     call.cancel()
     wait_for(lambda: served.service.ended == 1, within_s=5.0)
@@ -406,6 +398,31 @@ def test_a_frame_that_is_overwritten_before_it_is_seen_is_captured_again(asked: 
     served, worker, ring = asked(answer)
     assert told(served.get(wanting(gain=3.0)).image_responses[0]) == 3.0
     assert len(worker.requests) == 2
+
+
+def test_a_frame_that_an_answer_names_and_nobody_finds_is_no_older_one(asked: Any) -> None:
+    """What is in the ring was exposed before the call: it is asked for three times, then there is an error."""
+    served, worker, _ = asked(lambda request: done(request, 10**15), mode="on_request")
+    response = served.get("front")
+    assert response.image_responses[0].status == STATUS.STATUS_IMAGE_DATA_ERROR
+    assert len(worker.requests) == 3
+
+
+def test_who_has_waited_queues_for_a_place_again() -> None:
+    """What comes after the wait is work like any other; without a place in time there is no answer."""
+    places, waiters = threading.Semaphore(1), threading.Semaphore(2)
+    one, other = admission.Call(places, waiters), admission.Call(places, waiters)
+    one.take_place(one.ends_s())
+    with one.waiting(time.monotonic() + 10):
+        other.take_place(time.monotonic())
+        threading.Timer(0.1, other.give_place_back).start()
+    with pytest.raises(admission.NoPlaceError):
+        other.take_place(time.monotonic())
+    with pytest.raises(admission.NoPlaceError), one.waiting(time.monotonic()):
+        other.take_place(time.monotonic())
+    one.give_place_back()  # it has none
+    with pytest.raises(admission.NoPlaceError):
+        one.take_place(time.monotonic())
 
 
 def test_parameters_for_a_camera_that_nobody_has_seen_are_no_mistake(served: Served) -> None:
