@@ -179,6 +179,15 @@ def test_runs_of_large_pictures() -> None:
     assert len(run_length.encode(np.zeros((100, 510), np.uint8))) == 2 * 200
 
 
+@pytest.mark.parametrize("row", [[5, 5, 5], [5, 6, 6, 7], [1, 2, 2, 3, 3, 3], [9] * 256, [9] * 510, [1, 2]])
+def test_runs_of_16_bit_pixels_are_whole_samples_together(row: list[int]) -> None:
+    """The SDK's own file writer takes them for 16-bit samples, and fails on half a one; nothing else changes."""
+    picture = np.array([row], "<u2")
+    packed = run_length.encode(picture)
+    assert len(packed) % 2 == 0
+    assert expand(packed, 2) == picture.tobytes()
+
+
 def test_a_fault_of_opencv_is_an_error_with_a_name(monkeypatch: pytest.MonkeyPatch, capfd: Any) -> None:
     """What fails on our side has a sentence as well, and reaches no client as an aborted call."""
     with pytest.raises(UndecodableFrameError, match="could not be encoded"):
