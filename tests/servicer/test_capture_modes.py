@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from servicer import admission
+from servicer.served_camera import ServedCamera
 from shm.capture_requests import CaptureAnswer, CaptureRequest
 from supervision.camera_settings import CameraSettings
 from tests.capture_worker.harness import WorkerProcess
@@ -29,6 +30,7 @@ from tests.servicer.test_bounds import code_of
 ERROR = service_customization_pb2.CustomParamError
 JPEG, RAW = IMAGE.FORMAT_JPEG, IMAGE.FORMAT_RAW
 TO_FRONT = image_pb2.GetImageRequest(image_requests=[image_pb2.ImageRequest(image_source_name="front")])
+GAIN_OF_SIX = {"spec": {"double_spec": {"default_value": 6.0}}}
 SMALL = {"driver": "synthetic", "width": 96, "height": 64}
 
 
@@ -416,13 +418,30 @@ def test_who_has_waited_queues_for_a_place_again() -> None:
     with one.waiting(time.monotonic() + 10):
         other.take_place(time.monotonic())
         threading.Timer(0.1, other.give_place_back).start()
-    with pytest.raises(admission.NoPlaceError):
-        other.take_place(time.monotonic())
-    with pytest.raises(admission.NoPlaceError), one.waiting(time.monotonic()):
-        other.take_place(time.monotonic())
-    one.give_place_back()  # it has none
-    with pytest.raises(admission.NoPlaceError):
-        one.take_place(time.monotonic())
+    assert one._has_place
+    assert not other._has_place
+    with pytest.raises(admission.NoPlaceError, match="at once"), one.waiting(time.monotonic()):
+        places.acquire()
+    assert not one._has_place
+    one.give_place_back()  # which it has not
+    assert not places.acquire(blocking=False)
+
+
+def test_parameters_that_change_in_the_middle_are_told_of_no_frame(
+    instance: str, front: Ring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker with other settings takes the place of the one that the request was checked with."""
+    encoded, descriptor = ServedCamera.encoded, {"param_spec": {"specs": {"gain": GAIN_OF_SIX}}}
+    front.show(smooth())
+    with Ring(instance, "front", descriptor=descriptor) as successor, serving(instance, front=camera()) as served:
+
+        def replace_before(*call: Any) -> Any:
+            successor.show(smooth())
+            return encoded(*call)
+
+        monkeypatch.setattr(ServedCamera, "encoded", replace_before)
+        assert "changed meanwhile" in served.get("front").header.error.message
+        assert told(served.one("front")) == 6.0
 
 
 def test_parameters_for_a_camera_that_nobody_has_seen_are_no_mistake(served: Served) -> None:
