@@ -66,11 +66,13 @@ class Pipeline:
         os.kill(pid, signal_number)
         return pid
 
-    def ask(self, source: str, timeout_s: float = 10.0, **request: Any) -> Any:
+    def ask(self, source: str, timeout_s: float = 10.0, custom_params: Any = None, **request: Any) -> Any:
         """One ImageResponse, whatever its status."""
-        requests = [build_image_request(source, **request)]
+        wanted = build_image_request(source, **request)
+        if custom_params is not None:
+            wanted.custom_params.CopyFrom(custom_params)
         # The SDK raises on the first bad status; tests want to see it.
-        return self.images.get_image(requests, timeout=timeout_s, disable_error_handler=True)[0]
+        return self.images.get_image([wanted], timeout=timeout_s, disable_error_handler=True)[0]
 
     def answers(self, source: str) -> bool:
         """Whether the source has an image right now."""
