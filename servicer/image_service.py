@@ -54,7 +54,9 @@ class ImageService:
         response = image_pb2.ListImageSourcesResponse()
         _begin_header(response, request)
         try:
-            response.image_sources.extend(camera.source(camera.newest(None)) for camera in self._cameras.values())
+            for camera in self._cameras.values():
+                response.image_sources.append(camera.source(camera.newest(None)))
+                camera.add_place(response.transforms_snapshot)
         finally:
             self._count_end()
         _end_header(response)

@@ -57,6 +57,14 @@ class SourceDescription:
             shot.frame_name_image_sensor = self._frame_name
             shot.transforms_snapshot.CopyFrom(self._snapshot)
 
+    def add_place(self, tree: Any) -> None:
+        """Add the sensor's frame to a `FrameTreeSnapshot` of several cameras, unless that has another root."""
+        mount, edges = self._settings.mount, tree.child_to_parent_edge_map
+        if mount is None or self._snapshot is None or (edges and mount.parent not in edges):
+            return
+        for name, edge in self._snapshot.child_to_parent_edge_map.items():
+            edges[name].CopyFrom(edge)
+
 
 def _place(name: str, settings: CameraSettings) -> tuple[str, Any]:
     """The name of the sensor's frame and the tree that has it; ("", None) for a camera whose place is not known."""

@@ -212,6 +212,10 @@ class ServedCamera:
             source.custom_params.CopyFrom(self.spec.message)
         return source
 
+    def add_place(self, tree: Any) -> None:
+        """Add where this camera is to a `FrameTreeSnapshot` of several, if it is known."""
+        self._description.add_place(tree)
+
     def describe(self, answer: Any, encoded: Encoded) -> None:
         """Say in an `image_pb2.ImageResponse` what belongs to this picture: its geometry, and where the camera is."""
         frame_size = encoded.frame_rows, encoded.frame_cols

@@ -303,3 +303,19 @@ def test_the_example_of_the_documentation(tmp_path: Path) -> None:
     assert f"({intrinsics.principal_point.x:.1f}, {intrinsics.principal_point.y:.1f})" in text
     for point in (in_sensor, in_body):
         assert "({:.3f}, {:.3f}, {:.3f})".format(*point) in text
+
+
+def test_listed_sources_have_their_places() -> None:
+    """One tree for all mounted cameras of one root; a camera that nobody mounted, or on another root, is not in it."""
+    places = {
+        "front": MountSettings(position_m=(0.4, 0.0, 0.1)),
+        "rear": MountSettings(position_m=(-0.5, 0.0, 0.2), rpy_deg=(0, 0, 180)),
+        "gripper": MountSettings(position_m=(0, 0, 0), parent="hand"),
+        "loose": None,
+    }
+    tree = image_pb2.ListImageSourcesResponse().transforms_snapshot
+    for name, mount in places.items():
+        SourceDescription(name, CameraSettings(driver="synthetic", mount=mount)).add_place(tree)
+    assert sorted(tree.child_to_parent_edge_map) == ["body", "front", "rear"]
+    front_tform_rear = get_a_tform_b(tree, "front", "rear")
+    assert (front_tform_rear.x, front_tform_rear.y, front_tform_rear.z) == pytest.approx((0.0, -0.1, -0.9), abs=1e-9)
