@@ -251,7 +251,7 @@ def test_whatever_is_in_a_file_it_is_read_or_refused(content: bytes, tmp_path: P
 GEOMETRY_MISTAKES = {
     "crop beyond the picture": ("crop = [600, 0, 41, 10]", "cameras.front.crop: reaches beyond the picture of 640 x"),
     "crop of nothing": ("crop = [0, 0, 0, 10]", "cameras.front.crop.2:"),
-    "crop of three": ("crop = [0, 0, 10]", "cameras.front.crop.3: Field required"),
+    "crop of three": ("crop = [0, 0, 10]", "cameras.front.crop.3: is missing"),
     "negative crop": ("crop = [-1, 0, 10, 10]", "cameras.front.crop.0:"),
     "rotate by 45": ("rotate = 45", "cameras.front.rotate:"),
     "flip": ('flip = "both"', "cameras.front.flip:"),
