@@ -25,6 +25,7 @@ Kind = Literal[
     "capture",  # publish a frame with these parameters whose exposure begins after now, and name it
     "decode",  # a picture of a fresh frame by the camera class's own `image_decode`
     "keep",  # somebody still looks: go on capturing. Not answered
+    "forget",  # nobody waits any more for the request with this number: leave it. Not answered
 ]
 Failure = Literal[
     "camera",  # no frame, for the reason in the text

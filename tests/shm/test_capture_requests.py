@@ -18,7 +18,11 @@ NUMBERS = st.integers(-(1 << 63), (1 << 63) - 1)
 
 @unhurried
 @given(
-    NUMBERS, st.sampled_from(["capture", "decode", "keep"]), NUMBERS, st.text(), st.dictionaries(st.text(), st.text())
+    NUMBERS,
+    st.sampled_from(["capture", "decode", "keep", "forget"]),
+    NUMBERS,
+    st.text(),
+    st.dictionaries(st.text(), st.text()),
 )
 def test_requests_arrive_as_they_were_sent(
     number: int, kind: Any, until_ns: int, text: str, some: dict[str, Any]
