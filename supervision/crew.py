@@ -116,19 +116,27 @@ class Crew:
         elif child.health.error_code == "shm_full":
             remove_name(ring)
 
-    def change(self, settings: Settings, now_ns: int) -> None:
-        """Go over to new settings: restart what is concerned, leave the others alone."""
-        for name in [name for name in self.cameras if name not in settings.cameras]:
+    def change(self, settings: Settings, now_ns: int) -> list[str]:
+        """Go over to new settings: restart what is concerned, leave the others alone. Returns who is concerned.
+
+        A camera that refused its configuration tries again: what it missed may be there by now.
+        """
+        concerned = [name for name in self.cameras if name not in settings.cameras]
+        for name in concerned:
             self._remove_camera(name, now_ns)
         for name, camera in settings.cameras.items():
             if name not in self.cameras:
                 self.cameras[name] = self._camera(name, camera)
-            elif camera != self.settings.cameras[name]:
+            elif camera != self.settings.cameras[name] or self.cameras[name].state == "refused":
                 self.cameras[name].reconfigure(self._camera_line(name, camera), now_ns)
-        concerned = settings != self.settings
-        self.settings = settings
-        if concerned:
+            else:
+                continue
+            concerned.append(name)
+        if settings != self.settings:
+            self.settings = settings
             self.servicer.reconfigure(self._servicer_line(), now_ns)
+            concerned.append(self.servicer.name)
+        return concerned
 
     def _remove_camera(self, name: str, now_ns: int) -> None:
         child = self.cameras.pop(name)

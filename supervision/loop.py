@@ -179,8 +179,8 @@ class Supervisor:
         if (settings.instance, settings.simulate) != (self._settings.instance, self._settings.simulate):
             _log.error("`instance` and `simulate` cannot change while running; nothing was changed")
             return
-        _log.info("the configuration was read again")
-        crew.change(settings, now_ns)
+        concerned = crew.change(settings, now_ns)
+        _log.info("the configuration was read again; concerned: %s", ", ".join(concerned) or "nothing, it is the same")
 
     def _stop_if_done(self, crew: Crew, now_ns: int, end_ns: int | None) -> None:
         if self._stopping is not None:

@@ -51,3 +51,15 @@ def test_mistake_changes_nothing(supervisor: RunningSupervisor, mistake: dict[st
     reload(supervisor, json.dumps({**document, **mistake}))
     wait_for(lambda: "nothing was changed" in supervisor.log, "the mistake is named")
     assert [supervisor.wait_until_working(name) for name in ("same", "changed", "removed", "servicer")] == pids
+
+
+def test_who_refused_tries_again(tmp_path: Path) -> None:
+    """With the same configuration: what a camera missed (a module, a parameter) may be there by now."""
+    cameras = {"same": "work", "picky": "refuse"}
+    with RunningSupervisor(tmp_path / "log", cameras, file=str(tmp_path / "file")) as supervisor:
+        same = supervisor.wait_until_working("same")
+        refused = supervisor.wait_until("picky", lambda child: child.state == "refused")
+        reload(supervisor, json.dumps(settings_document(supervisor.instance, cameras)))
+        supervisor.wait_until("picky", lambda child: child.state == "refused" and child.since_ns > refused.since_ns)
+        wait_for(lambda: "concerned: picky\n" in supervisor.log, "it says who is concerned")
+        assert supervisor.wait_until_working("same") == same
