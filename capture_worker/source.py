@@ -63,6 +63,8 @@ def why_not_open(source: Source) -> CameraAbsentError | OpenFailedError:
         except OSError as error:
             if error.errno in (errno.ENODEV, errno.ENXIO):  # the node outlives the plug while somebody holds it
                 return CameraAbsentError(f"nothing is plugged in at {source.shown} any more{_present()}")
+    if source.kind == "stream":
+        return OpenFailedError(f"{source.shown} does not open as a stream")
     return OpenFailedError(f"{source.shown} is there, but does not open: is another program using it?")
 
 
@@ -82,4 +84,4 @@ def _require_host(source: Source, timeout_s: float) -> None:
 
 def _present() -> str:
     found = ", ".join(f"{device.device} ({device.name})" for device in find_capture_devices())
-    return f"; `python -m capture_worker --list` shows: {found or 'no capture device'}"
+    return f"; `python supervisor.py --list` shows: {found or 'no capture device'}"

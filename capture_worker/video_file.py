@@ -52,6 +52,8 @@ class VideoFileCamera:
         if not 0 < declared <= _MAX_FPS and self._settings.fps is None:
             _log.warning("%s does not say its rate: played at %g frames/s", self._source.shown, _DEFAULT_FPS)
             declared = _DEFAULT_FPS
+        if self._settings.width is not None:
+            _log.warning("%s is played at its own size; width and height are for devices", self._source.shown)
         self._fps = self._settings.fps or declared
         self._period_ns = round(1e9 / self._fps)
         self._due_ns = time.monotonic_ns()

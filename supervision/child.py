@@ -11,7 +11,7 @@ import dataclasses
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from shm.records import ChildRecord, Kind, State
@@ -25,6 +25,7 @@ from supervision.timing import Timing
 
 _LOG_READS_PER_TURN = 4  # times 64 KiB: a child that floods its log does not hold up the others
 _NEVER_NS = 1 << 63
+_ADVICE: Mapping[Kind, str] = {"camera": "; if a frame may take longer, give the camera a longer capture_timeout_s"}
 
 _log = logging.getLogger(__name__)
 
@@ -212,7 +213,8 @@ class Child:
         if self._end_lines.allows(now_ns):
             why = f"{self._record.last_exit}, {self.health.error_code}"
             more = self._end_lines.take_left_out()
-            _log.warning("%s: ended (%s); starts again in %.1f s%s", self.name, why, delay_s, more)
+            when = f"in {delay_s:.1f} s" if delay_s else "at once"
+            _log.warning("%s: ended (%s); starts again %s%s", self.name, why, when, more)
         self._down_since_ns = self._down_since_ns or now_ns
         self._become("waiting", now_ns, next_start_ns=now_ns + _ns(delay_s), **changes)
 
@@ -221,7 +223,7 @@ class Child:
         self.health.report(
             "hung",
             f"silent for {silent_s:.1f} s while {self.state}, after a promise of {self._promised_s:.1f} s "
-            f"(kernel state {process.kernel_state()})",
+            f"(kernel state {process.kernel_state()}){_ADVICE.get(self.kind, '')}",
         )
         self._log.forget_tail()
         process.signal(signal.SIGUSR1)
