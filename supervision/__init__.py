@@ -4,7 +4,7 @@ The loop, from the outside in:
 
     cli            arguments → settings → one call; what a person must know becomes one line and an exit code
     flags, configuration, checks, route, discovery   TOML and flags → `settings`, all mistakes found before the start
-    calibration    camera models from the files of ROS and OpenCV
+    calibration    camera models from the files of ROS and OpenCV      small_file   what people named
     loop           start what is due, read reports, kill what broke its promise, reap
     crew           who is run for the settings, in which order, with which configuration line
     child          one child's life: promise, end, next start      health   what it said about itself

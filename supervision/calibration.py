@@ -1,11 +1,11 @@
 """Camera models from calibration files, as ROS (camera_info) and OpenCV (FileStorage) write them in YAML.
 
 Both have the camera matrix and the distortion coefficients, for pictures of image_width x image_height. Everything is
-read as text first, tags and types ignored: no file can make more of itself than lists of strings.
+read as text first, tags and types ignored, aliases refused: what is made of a file is lists of strings, and together
+no longer than the file.
 """
 
 import math
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,16 @@ from typing import Any
 from supervision.camera_settings import CameraModelSettings, CameraSettings
 from supervision.configuration import ConfigurationError
 from supervision.settings import Settings
+from supervision.small_file import read_small_file
 
-_LARGEST_BYTES = 256 << 10  # with every corner of every calibration picture in it
+_LARGEST_BYTES = 64 << 10  # with the corners of some twenty calibration pictures in it; read in half a second at most
 _LARGEST_SIDE = 65535
 _MATRIX_VALUES = 9
 _LEAST_COEFFICIENTS = 4
 _COEFFICIENTS = {"brown_conrady": 5, "kannala_brandt": 4}  # OpenCV's further ones have no place in the proto
 _MODEL_KEYS = ("distortion_model", "camera_model", "model")
 _COEFFICIENT_KEYS = ("distortion_coefficients", "dist_coeffs")
+_NO = {"", "0", "0.", "0.0", "false", "no", "off", "n", "~", "null"}
 _FISHEYE = {"equidistant", "fisheye", "kannala_brandt"}
 _BROWN_CONRADY = {"plumb_bob", "rational_polynomial", "brown_conrady", "pinhole"}
 
@@ -62,13 +64,8 @@ def read_calibration(path: Path) -> CameraModelSettings:
 
 
 def _read(path: Path) -> str:
-    status = path.stat()
-    if not stat.S_ISREG(status.st_mode):
-        raise ValueError("is no file")
-    if status.st_size > _LARGEST_BYTES:
-        raise ValueError(f"{status.st_size >> 10} KiB are too much for a calibration; at most {_LARGEST_BYTES >> 10}")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_small_file(path, _LARGEST_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError("is no text file") from error
     # OpenCV's first line is no YAML: a directive has no colon.
@@ -78,9 +75,15 @@ def _read(path: Path) -> str:
 def _parse(text: str) -> Mapping[str, Any]:
     import yaml  # noqa: PLC0415  only who has such a file needs it
 
+    class Loader(yaml.BaseLoader):  # makes texts, lists and tables of everything; knows no tags and no other types
+        def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+            if self.check_event(yaml.AliasEvent):  # by a few of them, a short file becomes gigabytes of numbers
+                alias = self.peek_event()  # type: ignore[no-untyped-call]  # of the stubs
+                raise yaml.MarkedYAMLError(problem="an alias (*name) is not read", problem_mark=alias.start_mark)
+            return super().compose_node(parent, index)
+
     try:
-        # The base loader makes texts, lists and tables of everything; it knows no tags and no other types.
-        document = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506
+        document = yaml.load(text, Loader=Loader)  # noqa: S506
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ValueError(f"line {line}: {error.problem}") from error
@@ -155,7 +158,7 @@ def _distortion(document: Mapping[str, Any]) -> tuple[Any, tuple[float, ...]]:
 
 
 def _is_fisheye(document: Mapping[str, Any]) -> bool:
-    if document.get("fisheye_model", "0") not in ("0", "false"):  # as OpenCV's own calibration program writes
+    if str(document.get("fisheye_model", "0")).lower() not in _NO:  # as OpenCV's own calibration program writes
         return True
     key = next((key for key in _MODEL_KEYS if key in document), None)
     if key is None:

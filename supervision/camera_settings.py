@@ -18,6 +18,7 @@ FrameName = Annotated[str, Field(pattern=r"^[^\x00-\x1f]{1,128}$")]
 _SOURCE_NAME = r"^[^\x00-\x1f]{1,128}$"
 _FACTORY = r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*$"
 _NOT_A_UNIT = 1e-3
+_SAME_SHAPE = 1.02  # 1080 rows are 1088 to some codecs
 _SCRIPT_LINE = r"^\d+(\.\d+)?: *[a-z_]+( +\S+)?$"
 
 
@@ -77,6 +78,11 @@ class CameraModelSettings(Strict):
         if len(self.distortion) != needed:
             raise ValueError(f"distortion: a {self.kind} model has {needed} coefficients, not {len(self.distortion)}")
         return self
+
+    def is_for_shape(self, rows: int, cols: int) -> bool:
+        """Whether frames of this size can be the calibrated picture, scaled: their sides have its ratio within 2 %."""
+        ratio = (self.width * rows) / (self.height * cols)
+        return max(ratio, 1 / ratio) <= _SAME_SHAPE
 
 
 class MountSettings(Strict):

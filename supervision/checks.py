@@ -13,8 +13,10 @@ from shm import names
 from supervision import exit_codes
 from supervision.camera_settings import CameraSettings
 from supervision.configuration import ConfigurationError, shown_device
+from supervision.geometry_checks import check_geometry, configured_size
 from supervision.login import check_credentials
 from supervision.settings import PAYLOAD_PORTS, PAYLOAD_ROBOT, RESERVED_PORT, Settings
+from supervision.small_file import read_small_file
 
 _DRIVERS_OF_KEY = {
     "codec": ("opencv",),
@@ -45,11 +47,11 @@ def check(settings: Settings) -> None:
             raise ConfigurationError(f"cameras.{name}: this is the name of another process; choose another one")
         _check_keys(name, camera)
         _check_times(name, camera)
-        _check_geometry(name, camera)
         _check_numbers(f"cameras.{name}.parameters", camera.parameters)
         _check_class(name, camera)
     _check_devices(settings)
     _check_source_names(settings)
+    check_geometry(settings)
     _check_hostname(settings.robot.hostname)
     _check_port(settings)
     check_credentials(settings)
@@ -115,29 +117,6 @@ def _check_times(name: str, camera: CameraSettings) -> None:
             )
 
 
-def _check_geometry(name: str, camera: CameraSettings) -> None:
-    """What the real frames are shows only when they come; but what was asked for should fit together."""
-    own = camera.camera_interface
-    if own and own.image_decode == "own" and (camera.crop or camera.rotate or camera.flip != "none"):
-        raise ConfigurationError(f"cameras.{name}: a class that makes its own pictures must crop, rotate and flip them")
-    size = _size(camera)
-    if camera.crop and size:
-        (left, top, width, height), (rows, cols) = camera.crop, size
-        if left + width > cols or top + height > rows:
-            raise ConfigurationError(f"cameras.{name}.crop: reaches beyond the picture of {cols} x {rows} pixels")
-    model = camera.camera_model
-    if model and size and (model.width - model.height) * (size[1] - size[0]) < 0:
-        raise ConfigurationError(
-            f"cameras.{name}: the camera model is for {model.width} x {model.height} pixels, and the camera delivers "
-            f"{size[1]} x {size[0]}: it must be that of the picture before it is turned"
-        )
-    mount = camera.mount
-    if mount and mount.parent == (mount.frame_name or camera.source_name or name):
-        raise ConfigurationError(
-            f"cameras.{name}.mount: the sensor's frame and parent are both called {mount.parent!r}"
-        )
-
-
 def _check_devices(settings: Settings) -> None:
     seen: dict[str, str] = {}
     for name, camera in settings.cameras.items():
@@ -195,7 +174,7 @@ def _check_certificate(settings: Settings) -> None:
             raise ConfigurationError(f"robot.ca: {path}: no file can be written there")
         return
     try:
-        is_certificate = b"-----BEGIN CERTIFICATE-----" in path.read_bytes()
+        is_certificate = b"-----BEGIN CERTIFICATE-----" in read_small_file(path)
     except OSError as error:
         raise ConfigurationError(f"robot.ca: {path}: {error.strerror}") from error
     if not is_certificate:
@@ -223,20 +202,13 @@ def _used_bytes(instance: str) -> int:
 
 def _ring_bytes(camera: CameraSettings) -> int:
     """Return the size of a camera's ring, 0 when only the device knows how large its frames are."""
-    size = _size(camera)
+    size = configured_size(camera)
     if size is None or camera.driver == "camera_interface":
         return 0
     rows, cols = size
     encoding = camera.synthetic.encoding if camera.driver == "synthetic" else _opencv_encoding(camera)
     compressed = max(_SMALLEST_COMPRESSED_BYTES, rows * cols)
     return camera.slots * (rows * cols * _BYTES_PER_PIXEL[encoding] if encoding in _BYTES_PER_PIXEL else compressed)
-
-
-def _size(camera: CameraSettings) -> tuple[int, int] | None:
-    """Rows and cols of a camera's frames as far as the configuration says."""
-    if camera.width and camera.height:
-        return camera.height, camera.width
-    return (480, 640) if camera.driver == "synthetic" else None
 
 
 def _opencv_encoding(camera: CameraSettings) -> str:

@@ -26,10 +26,10 @@ def main(arguments: Sequence[str]) -> int:
     """Run what the arguments (without the program's name) ask for, and return the exit code."""
     if arguments[:1] == ["status"]:
         return status_command(arguments[1:])
-    flags = parse_flags(arguments)
+    flags, login = parse_flags(arguments), Login(os.environ)  # before any child is started
     log_to_stderr(verbose=flags.verbose)
     os.umask(0o077)
-    return exit_code_of(_list if flags.list else lambda: _supervise(flags))
+    return exit_code_of(_list if flags.list else lambda: _supervise(flags, login))
 
 
 def exit_code_of(run: Callable[[], int]) -> int:
@@ -56,9 +56,8 @@ def _list() -> int:
     return exit_codes.FINISHED
 
 
-def _supervise(flags: argparse.Namespace) -> int:
-    folder, login = Path.cwd(), Login(os.environ)
-
+def _supervise(flags: argparse.Namespace, login: Login) -> int:
+    folder = Path.cwd()
     settings = settings_from_flags(flags, folder, login=login)
 
     def reload() -> Settings:

@@ -16,6 +16,7 @@ from supervision import exit_codes
 from supervision.camera_settings import CameraSettings
 from supervision.problems import first_problem
 from supervision.settings import PAYLOAD_CREDENTIALS, PAYLOAD_ROBOT, Settings, without_credentials
+from supervision.small_file import read_small_file
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -44,7 +45,7 @@ class ConfigurationError(Exception):
 def read_file(path: Path) -> dict[str, Any]:
     """Read a TOML file. Relative paths in it are made absolute against its folder. Raises ConfigurationError."""
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(read_small_file(path).decode())
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

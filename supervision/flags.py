@@ -26,7 +26,6 @@ from supervision.settings import DEFAULT_PORT, PAYLOAD_CREDENTIALS, PAYLOAD_ROBO
 _VIDEO_SUFFIXES = {".avi", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm"}
 
 _WAYS = ("payload", "external")
-_UNSET = -1  # how the SDK's example says that nothing is asked for
 
 _USAGE = "supervisor.py [payload|external] [HOSTNAME] [flags]\n       supervisor.py status [--instance NAME] [--json]"
 _DESCRIPTION = f"""\
@@ -72,6 +71,8 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     ways, hostnames = [word for word in flags.words if word in _WAYS], [w for w in flags.words if w not in _WAYS]
     if len(ways) > 1 or len(hostnames) > 1:
         parser.error(f"unrecognized arguments: {' '.join([*ways[1:], *hostnames[1:]])}")
+    if (flags.res_width is None) != (flags.res_height is None):
+        parser.error("--res-width and --res-height go together")
     flags.way, flags.hostname = next(iter(ways), None), next(iter(hostnames), None)
     flags.verbose = flags.verbose or flags.show_debug_info
     return flags
@@ -167,11 +168,12 @@ def _add_camera_flags(parser: argparse.ArgumentParser) -> None:
         "--codec", type=str.upper, metavar="CCCC", help="four-character code to ask the driver for, as in MJPG"
     )
     cameras.add_argument(
-        "--res-width", type=_size, metavar="W", help="columns to ask the driver for (-1: as the device has them)"
+        "--res-width",
+        type=_size,
+        metavar="W",
+        help="columns to ask the driver for (with --res-height; 0 or less: as it has them)",
     )
-    cameras.add_argument(
-        "--res-height", type=_size, metavar="H", help="rows to ask the driver for (-1: as it has them)"
-    )
+    cameras.add_argument("--res-height", type=_size, metavar="H", help="rows to ask the driver for (with --res-width)")
     cameras.add_argument("--fps", type=_positive, metavar="F", help="frames per second to ask the driver for")
     cameras.add_argument(
         "--loop", action="store_true", help="start video files again when they end; --simulate does so by itself"
@@ -192,13 +194,12 @@ def _add_run_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _size(text: str) -> int | None:
+    """A number of pixels; None for 0 or less, by which the SDK's example means that nothing is asked for."""
     try:
         size = int(text)
     except ValueError:
-        size = 0
-    if size < 1 and size != _UNSET:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of pixels")
-    return None if size == _UNSET else size
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of pixels") from None
+    return size if size > 0 else None
 
 
 def _positive(text: str) -> float:

@@ -15,7 +15,10 @@ USERNAME, PASSWORD = "BOSDYN_CLIENT_USERNAME", "BOSDYN_CLIENT_PASSWORD"  # as ev
 
 
 class Login:
-    """Whoever may log in. `environment` loses the password: no child process, and no camera class in it, needs it."""
+    """Whoever may log in. `environment` loses the password: no child process, and no camera class in it, inherits it.
+
+    That is all: for this user and for root, /proc shows what this process itself was started with.
+    """
 
     def __init__(self, environment: MutableMapping[str, str]) -> None:
         self._username = environment.get(USERNAME, "")
@@ -25,23 +28,28 @@ class Login:
         """Name and password, if the environment has both."""
         return (self._username, self._password) if self._username and self._password else None
 
-    def asked_for(self) -> tuple[str, str]:
-        """Name and password, asked for on the terminal once if need be. Raises ConfigurationError without one."""
-        if not sys.stdin.isatty() and not self.from_environment():
-            raise ConfigurationError(
-                f"external: {USERNAME} and {PASSWORD} are not set, and there is no terminal to ask"
-            )
-        self._username = self._username or _answer(input, "user of the robot: ")
-        self._password = self._password or _answer(getpass.getpass, f"password of {self._username}: ")
+    def asked_for(self, username: str = "") -> tuple[str, str]:
+        """Name (this one, if it is given) and password, asked for on the terminal once if need be.
+
+        A password is of the name that came with it, or of any if it came alone. Raises ConfigurationError without a
+        terminal.
+        """
+        password = self._password if not username or self._username in ("", username) else ""
+        username = username or self._username
+        if not sys.stdin.isatty() and not (username and password):
+            missing = " and ".join(key for key, value in ((USERNAME, username), (PASSWORD, password)) if not value)
+            raise ConfigurationError(f"external: no {missing} of this user, and no terminal to ask")
+        self._username = username or _answer(input, "user of the robot: ").strip()
+        self._password = password or _answer(getpass.getpass, f"password of {self._username}: ")
         return self._username, self._password
 
 
 def _answer(ask: Callable[[str], str], question: str) -> str:
     try:
-        answer = ask(question).strip()
+        answer = ask(question)
     except EOFError:
         answer = ""
-    if not answer:
+    if not answer.strip():
         raise ConfigurationError(f"external: nothing was answered to {question!r}")
     return answer
 
@@ -67,11 +75,15 @@ def without_other_credentials(below: dict[str, Any], above: dict[str, Any], way:
 
 
 def with_user(document: dict[str, Any], login: Login) -> dict[str, Any]:
-    """Return the document with a user in it: its own, or who may `login`. Raises ConfigurationError without one."""
+    """Return the document with a user in it: its own, or who may `login`. Raises ConfigurationError without one.
+
+    Who is named in it without a password is asked for that.
+    """
     robot = document.get("robot", {})
-    if not isinstance(robot, dict) or any(key in robot for key in USER_KEYS):
+    username = robot.get("username", "") if isinstance(robot, dict) else None
+    if not isinstance(username, str) or "password" in robot:
         return document
-    return {**document, "robot": {**robot, **dict(zip(USER_KEYS, login.asked_for(), strict=True))}}
+    return {**document, "robot": {**robot, **dict(zip(USER_KEYS, login.asked_for(username), strict=True))}}
 
 
 def check_credentials(settings: Settings) -> None:

@@ -1,7 +1,6 @@
 """What pydantic finds wrong with a configuration, as one line for the person who wrote the file."""
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -33,30 +32,41 @@ _OF_PATTERN = {
     "script": 'should be "<seconds>: <misbehaviour> [argument]"',
     "allowed_peers": "should be an address or a name",
 }
+_AFTER_NAME = 2  # cameras, its name, …
 _OF_UNION = {"arguments": "should be a list or a table", "device": "should be an index, a path or a URL"}
 
 
 def first_problem(error: ValidationError) -> str:
     """Name the first key that is wrong, what is wrong with it, and how many others are. No secret is shown."""
     problems = error.errors(include_url=False)
-    first, keys = problems[0], _keys(problems[0]["loc"])
-    others = {".".join(_keys(problem["loc"])) for problem in problems} - {".".join(keys)}
+    first, keys = problems[0], _keys(problems[0])
+    others = {".".join(_keys(problem)) for problem in problems} - {".".join(keys)}
     is_secret = first["type"] == "extra_forbidden" or keys[:1] == [_HIDDEN_TABLE]
     given = "" if is_secret or first["type"] == "missing" else _shown_value(first["input"])
     more = f", and {len(others)} more" if others else ""
     return f"{'.'.join(keys) or 'settings'}: {_what(first, keys)}{given}{more}"
 
 
-def _keys(loc: Sequence[int | str]) -> list[str]:
+def _keys(problem: Any) -> list[str]:
     """The path to a value as it is in the file, without the branches that pydantic has tried on the way."""
-    branches = ("[key]", "int", "str")
-    keys = [without_credentials(str(part)) for part in loc if part not in branches]
-    return [key for key in keys if not key.startswith(("list[", "dict["))]
+    return [without_credentials(str(key)) for index, key in enumerate(problem["loc"]) if not _is_branch(problem, index)]
+
+
+def _is_branch(problem: Any, index: int) -> bool:
+    """Whether a part of the path is pydantic's: the type that it tried, or that a name itself is wrong.
+
+    Cameras and keys may be called so, too; what comes after `cameras` and after the camera's name is the file's.
+    """
+    part, before = problem["loc"][index], problem["loc"][index - 1]
+    if part == "[key]":
+        return index == _AFTER_NAME and problem["type"] == "string_pattern_mismatch"
+    is_type = part in ("int", "str") or str(part).startswith(("list[", "dict["))
+    return is_type and index > _AFTER_NAME and before in _OF_UNION
 
 
 def _what(problem: Any, keys: list[str]) -> str:
     kind, loc = problem["type"], problem["loc"]
-    if loc[-1:] == ("[key]",) or loc == ("instance",):
+    if loc == ("instance",) or (loc[-1:] == ("[key]",) and kind == "string_pattern_mismatch"):
         return _NAME
     if kind == "missing" and isinstance(loc[-1], int):
         return "is missing: the list is too short"

@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field, SecretStr, ValidationError, field_serializer
 
 from supervision.camera_settings import CameraSettings, Strict
+from supervision.small_file import read_small_file
 
 NAME_PATTERN = r"^[a-z0-9_-]{1,32}$"
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
@@ -45,7 +46,7 @@ class RobotSettings(Strict):
         """The payload's guid and secret. Raises OSError or ValueError for a file that does not hold them."""
         if self.payload_credentials_file is None:
             return self.guid or "", self.secret.get_secret_value() if self.secret else ""
-        text = self.payload_credentials_file.read_text(encoding="utf-8")
+        text = read_small_file(self.payload_credentials_file).decode()
         lines = [line.strip() for line in text.splitlines()[:2]]
         if len(lines) < 2 or not all(lines):  # noqa: PLR2004 - guid and secret
             raise ValueError(

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from supervision import exit_codes
 from supervision.calibration import read_calibration
 from supervision.camera_settings import CameraModelSettings
+from supervision.checks import check
 from supervision.cli import exit_code_of
 from supervision.flags import parse_flags, settings_from_flags
 from supervision.settings import Settings
@@ -114,6 +115,12 @@ def test_the_lens_decides_on_the_model(name: str, coefficients: str, expected: A
     assert read(tmp_path, text) == model(*expected)
 
 
+@pytest.mark.parametrize("no", ["0", "0.", "False", "FALSE", "no", "off", ""])
+def test_a_lens_that_is_said_to_be_no_fisheye_is_none(no: str, tmp_path: Path) -> None:
+    """However a program writes that down."""
+    assert read(tmp_path, f"{ROS}fisheye_model: {no}\n") == model("brown_conrady", BROWN_CONRADY)
+
+
 @pytest.mark.parametrize("fisheye", [False, True])
 def test_what_opencv_itself_writes_is_read(fisheye: bool, tmp_path: Path) -> None:
     """Its FileStorage, of the version that is installed."""
@@ -170,7 +177,12 @@ MISTAKES = {
     ),
     "unknown model": (ROS.replace("plumb_bob", "omni"), "distortion_model: 'omni' is unknown"),
     "model is a table": (ROS.replace("plumb_bob", "{a: 1}"), "distortion_model: "),
-    "too large": ("#" * 300_000, "292 KiB are too much for a calibration"),
+    "too large": ("#" * 70_000, "is larger than 64 KiB"),
+    "alias": (f"a: &a {COEFFICIENTS}\n" + ROS.replace(COEFFICIENTS, "*a"), "line 13: an alias (*name) is not read"),
+    "aliases of aliases": (
+        ROS.replace("640", "*z").replace("image_width", "a: &a [1, 1]\nz: &z [*a, *a]\nimage_width"),
+        "line 2: an alias (*name) is not read",
+    ),
     "python object": ("!!python/object/apply:os.system [exit 1]", "is no calibration: it has no keys"),
 }
 
@@ -281,11 +293,36 @@ GEOMETRY_MISTAKES = {
         'rotate = 90\ndriver = "camera_interface"\ncamera_interface = { factory = "a:B", image_decode = "own" }',
         "a class that makes its own pictures must crop, rotate and flip them",
     ),
+    "model of a cropped mode": (
+        "camera_model = { width = 1280, height = 720, focal_length = [5.0, 5.0], principal_point = [1.0, 1.0] }",
+        "is for 1280 x 720 pixels, and the camera delivers 640 x 480: probably a cropped sensor mode",
+    ),
     "frame is its own parent": (
         'mount = { position_m = [0.0, 0.0, 0.0], parent = "front" }',
-        "cameras.front.mount: the sensor's frame and parent are both called 'front'",
+        "cameras.front.mount.parent: the frame 'front' is the sensor's own; name one of the robot's",
+    ),
+    "parent is another camera": (
+        'mount = { position_m = [0.0, 0.0, 0.0], frame_name = "eye" }\n'
+        "[cameras.rear]\ndevice = 1\n"
+        'mount = { position_m = [0.0, 0.0, 0.0], parent = "eye" }',
+        "cameras.rear.mount.parent: the frame 'eye' is the sensor frame of camera front",
+    ),
+    "one frame, two places": (
+        'source_name = "eye"\nmount = { position_m = [0.0, 0.0, 0.0] }\n'
+        "[cameras.rear]\ndevice = 1\n"
+        'mount = { position_m = [0.0, 0.0, 0.1], frame_name = "eye" }',
+        "cameras.rear.mount: its sensor frame 'eye' is that of camera front too, at another place",
     ),
 }
+
+
+def test_two_sources_of_one_sensor_share_its_frame() -> None:
+    """A camera's colours and depths have one frame at one place; models of nearly the same shape fit."""
+    mount = {"position_m": (0.0, 0.0, 0.1)}
+    lens = {"width": 640, "height": 360, "focal_length": (300.0, 300.0), "principal_point": (320.0, 180.0)}
+    front = {"device": 0, "width": 1920, "height": 1088, "mount": mount, "camera_model": lens}
+    cameras = {"front": front, "depth": {"device": 1, "mount": {**mount, "frame_name": "front"}}}
+    check(Settings.model_validate({"simulate": True, "cameras": cameras}))
 
 
 @pytest.mark.parametrize("name", GEOMETRY_MISTAKES)

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -83,7 +84,7 @@ MISTAKES = {
     "hostname with an empty label": (REAL.replace("127.0.0.1", "a..b"), "robot.hostname: 'a..b' is no name"),
     "hostname is empty": (REAL.replace("127.0.0.1", ""), "robot.hostname:"),
     "no certificate": (REAL.replace("[cameras", 'ca = "no.pem"\n[cameras'), "no.pem: No such file"),
-    "certificate is a folder": (REAL.replace("[cameras", 'ca = "."\n[cameras'), "Is a directory"),
+    "certificate is a folder": (REAL.replace("[cameras", 'ca = "."\n[cameras'), "is no file"),
     "certificate is none": (REAL.replace("[cameras", 'ca = "pipeline.toml"\n[cameras'), "is no certificate"),
     "nowhere to write a certificate": ('robot.ca = "no/ca.pem"\n' + ONE_CAMERA, "no/ca.pem: no file can be written"),
     "certificate to be written is a folder": ('robot.ca = "."\n' + ONE_CAMERA, "no file can be written there"),
@@ -137,6 +138,11 @@ MISTAKES = {
         OWN + 'camera_interface = { factory = "a:B", channel_order = "RGB" }',
         "channel_order: should be 'bgr' or 'rgb'",
     ),
+    "camera called str": ("simulate = true\n[cameras.str]\ndevice = 0.5", "cameras.str.device: should be an index"),
+    "camera called int": ("simulate = true\n[cameras.int]\ndevice = 0\nfps = -1.0", "cameras.int.fps: should be"),
+    "camera called device": ("simulate = true\n[cameras.device]\ndevice = 0\nstr = 1", "cameras.device.str: unknown"),
+    "camera called [key]": ('simulate = true\n[cameras."[key]"]\ndevice = 0', "cameras.[key]: a name is"),
+    "key called [key]": (ONE_CAMERA + '"[key]" = 1', "cameras.front.[key]: unknown key"),
     "missing credentials": (
         '[robot]\nhostname = "127.0.0.1"\npayload_credentials_file = "no"\n[cameras.a]\ndevice = 0',
         "No such file",
@@ -157,6 +163,33 @@ def test_mistake_is_one_line(name: str, tmp_path: Path, capfd: pytest.CaptureFix
     assert said.count("\n") == 1
     assert key in said
     assert str(file) in said
+
+
+@pytest.mark.parametrize("what", ["pipe", "/dev/zero", "large"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        REAL.replace("[cameras", 'ca = "{}"\n[cameras'),
+        REAL.replace('guid = "g"\nsecret = "s"', 'payload_credentials_file = "{}"'),
+    ],
+)
+def test_what_is_no_small_file_holds_nothing_up(text: str | None, what: str, tmp_path: Path) -> None:
+    """A pipe without a writer is not waited for, and nothing is read without end: SIGHUP would be the loop's end.
+
+    That holds for the configuration (here None), the certificate and the credentials.
+    """
+    wrong = {"pipe": tmp_path / "pipe", "/dev/zero": Path("/dev/zero"), "large": tmp_path / "large"}[what]
+    os.mkfifo(tmp_path / "pipe")
+    with (tmp_path / "large").open("wb") as large:
+        large.truncate((1 << 20) + 1)
+    file = tmp_path / "pipeline.toml"
+    if text is None:
+        file = wrong
+    else:
+        file.write_text(text.format(wrong))
+    with pytest.raises(ConfigurationError, match=f"{wrong}: (is no file|is larger than 1024 KiB)$"):
+        settings_from_flags(parse_flags(["--config", str(file)]), tmp_path)
 
 
 def exit_code_and_words(file: Path, capfd: pytest.CaptureFixture[str]) -> tuple[int, str]:

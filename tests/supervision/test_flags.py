@@ -80,8 +80,9 @@ def test_payload_or_external_anywhere(
         (["robot", "another"], "unrecognized arguments: another"),
         (["payload", "external"], "unrecognized arguments: external"),
         (["robot", "--no-such-flag"], "unrecognized arguments: --no-such-flag"),
-        (["--res-width", "0"], "argument --res-width: '0' is no number of pixels"),
-        (["--res-height", "-2"], "argument --res-height: '-2' is no number of pixels"),
+        (["--res-width", "640"], "--res-width and --res-height go together"),
+        (["--res-width", "-1", "--res-height", "480"], "--res-width and --res-height go together"),
+        (["--res-height", "4.5"], "argument --res-height: '4.5' is no number of pixels"),
         (["--res-width", "wide"], "argument --res-width: 'wide' is no number of pixels"),
     ],
 )
@@ -93,10 +94,11 @@ def test_usage_that_makes_no_sense(arguments: list[str], words: str, capsys: pyt
     assert words in capsys.readouterr().err
 
 
-def test_the_sdk_examples_flags(tmp_path: Path) -> None:
-    """-1 asks for nothing, a codec may be written small, and debug information is a longer log without windows."""
+@pytest.mark.parametrize("unset", ["-1", "0", "-640"])
+def test_the_sdk_examples_flags(tmp_path: Path, unset: str) -> None:
+    """-1 or 0 ask for nothing, a codec may be written small, and debug information is a longer log without windows."""
     arguments = ("127.0.0.1", *GUID, "--device-name", "0", "--device-name", "1", "--codec", "mjpg", "--show-debug-info")
-    settings = settings_of(tmp_path, "payload", *arguments, "--res-width", "-1", "--res-height", "-1")
+    settings = settings_of(tmp_path, "payload", *arguments, "--res-width", unset, "--res-height", unset)
     assert [(camera.device, camera.codec) for camera in settings.cameras.values()] == [(0, "MJPG"), (1, "MJPG")]
     assert {(camera.width, camera.height) for camera in settings.cameras.values()} == {(None, None)}
     assert parse_flags(arguments).verbose

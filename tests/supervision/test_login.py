@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from supervision import configuration
+from supervision import cli, configuration
 from supervision.configuration import ConfigurationError
 from supervision.flags import parse_flags, settings_from_flags
 from supervision.login import PASSWORD, USERNAME, Login
@@ -89,7 +89,8 @@ def test_a_payload_computer_is_itself(
         (("127.0.0.1",), {}, "needed to authenticate"),
         (("127.0.0.1",), {USERNAME: "u"}, "needed to authenticate"),
         (("payload", "127.0.0.1"), ENVIRONMENT, "needed to authenticate"),
-        (("external", "127.0.0.1"), {USERNAME: "u"}, f"{PASSWORD} are not set, and there is no terminal"),
+        (("external", "127.0.0.1"), {USERNAME: "u"}, f"no {PASSWORD} of this user, and no terminal"),
+        (("external", "127.0.0.1"), {}, f"no {USERNAME} and {PASSWORD} of this user"),
         (("external", "127.0.0.1", "--guid", "g", "--secret", "s"), ENVIRONMENT, "--guid is of a payload"),
         (("external", "127.0.0.1", *CREDS), ENVIRONMENT, "--payload-credentials-file is of a payload"),
     ],
@@ -119,15 +120,61 @@ def test_the_password_leaves_the_environment() -> None:
     assert login.from_environment() == login.asked_for() == ("env user", "env secret")
 
 
+USERNAME_ALONE = '[robot]\nusername = "file user"\n'
+
+
+@pytest.mark.parametrize("username", [{}, {USERNAME: "file user"}])
+def test_the_file_names_the_user_and_the_environment_has_the_password(tmp_path: Path, username: dict[str, str]) -> None:
+    """A file that others may read need not hold it."""
+    environment = {**username, PASSWORD: "env secret"}
+    robot = robot_of(tmp_path, "external", "127.0.0.1", file=USERNAME_ALONE, environment=environment)
+    assert robot.password is not None
+    assert (robot.username, robot.password.get_secret_value()) == ("file user", "env secret")
+
+
+def test_nobody_gets_the_password_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file's user is not the environment's: wrong passwords lock users out."""
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    with pytest.raises(ConfigurationError, match=f"no {PASSWORD} of this user, and no terminal") as error:
+        robot_of(tmp_path, "external", "127.0.0.1", file=USERNAME_ALONE, environment=ENVIRONMENT)
+    assert "secret" not in str(error.value)
+    login = Login({**ENVIRONMENT})
+    with pytest.raises(ConfigurationError):
+        login.asked_for("another")
+    assert login.asked_for("env user") == ("env user", "env secret")  # the next reload has lost nothing
+
+
+@pytest.mark.parametrize("arguments", [["--list"], ["--simulate"]])
+def test_no_child_inherits_the_password(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    """Whatever is asked for: it is taken out of the environment before anything is started."""
+    for key, value in ENVIRONMENT.items():
+        monkeypatch.setenv(key, value)
+    seen: list[str | None] = []
+
+    def look(*_: object) -> int:
+        seen.append(os.environ.get(PASSWORD))
+        return 0
+
+    monkeypatch.setattr(cli, "log_to_stderr", lambda **_: None)
+    monkeypatch.setattr(cli, "_list", look)
+    monkeypatch.setattr(cli, "_supervise", look)
+    umask = os.umask(0o077)
+    try:
+        assert cli.main(arguments) == 0
+    finally:
+        os.umask(umask)
+    assert seen == [None]
+
+
 ASK = "from supervision.login import Login; login = Login({}); print(login.asked_for(), login.asked_for())"
 
 
 def test_a_terminal_is_asked_once(capfd: pytest.CaptureFixture[str]) -> None:
     """For the name, and for the password without showing it; a second time, as after a reload, nothing is asked."""
-    screen = _answered(b"operator\n", b"hunter2\n")
-    assert screen.endswith("('operator', 'hunter2') ('operator', 'hunter2')\r\n")
+    screen = _answered(b" operator\n", b" hunter2 \n")
+    assert screen.endswith("('operator', ' hunter2 ') ('operator', ' hunter2 ')\r\n")  # a password as it was typed
     assert screen.count("hunter2") == 2  # by our own print alone
-    assert "user of the robot: operator" in screen
+    assert "user of the robot:  operator" in screen
     assert "password of operator: \r\n" in screen
     assert capfd.readouterr().err == ""
 

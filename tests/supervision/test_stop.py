@@ -3,11 +3,15 @@
 import os
 import re
 import signal
+import time
 from pathlib import Path
+
+import pytest
 
 from servicer.process import _FAREWELL_S, _GRACE_S
 from shm import names
 from supervision.timing import Timing
+from tests.end_to_end.running import SERVICE_NAME, running_pipeline
 from tests.supervision.running import RunningSupervisor, wait_for
 
 
@@ -21,6 +25,18 @@ def test_orderly_stop_in_reverse_order(tmp_path: Path) -> None:
         assert "[front] goodbye, servicer is gone" in supervisor.log
         assert supervisor.processes() == []
         assert names.names_of(supervisor.instance) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_each_signal_takes_the_service_out_of_the_directory(tmp_path: Path, number: signal.Signals) -> None:
+    """The whole pipeline, within 5 s and with exit code 0: the robot's directory has no entry of ours any more."""
+    with running_pipeline(tmp_path, {"front": {"driver": "synthetic"}}) as pipeline:
+        assert SERVICE_NAME in pipeline.robot.services
+        started_s = time.monotonic()
+        pipeline.process.send_signal(number)
+        assert pipeline.process.wait(20) == 0
+        assert time.monotonic() - started_s < 5.0
+        assert SERVICE_NAME not in pipeline.robot.services
 
 
 def test_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
