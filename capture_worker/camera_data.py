@@ -27,7 +27,7 @@ def frame_of(data: object, captured_ns: int, *, depth: bool, rgb: bool) -> Captu
     """
     if isinstance(data, bytes | bytearray | memoryview):
         data = np.frombuffer(bytes(data), np.uint8)
-    if not isinstance(data, np.ndarray):
+    if not isinstance(data, np.ndarray) or data.ndim == 0:  # without an axis it is a single thing, of any kind
         return None
     if data.size == 0:
         raise CorruptFrameError("the camera returned an empty picture")

@@ -64,7 +64,7 @@ class CameraInterfaceCamera:
         self._last: tuple[Any, tuple[int, int]] | None = None  # what `decode` is to make a picture of
         self._spec: dict[str, Any] | None = None
         self._custom_params: Any = None
-        self._said: set[str] = set()
+        self._said: set[tuple[str, str]] = set()
 
     def __enter__(self) -> "CameraInterfaceCamera":
         """Import and construct it. Raises MisconfiguredError, OpenFailedError or CameraAbsentError."""
@@ -179,9 +179,7 @@ class CameraInterfaceCamera:
         try:
             returned = self._blocking_capture()
         except Exception as error:
-            if self._method not in self._said:
-                self._said.add(self._method)
-                _log.warning("%s raised an exception", self._method, exc_info=error)
+            self._say_once("%s raised an exception", self._method, error=error)
             raise ReadFailedError(f"{self._method} raised {in_words(error)}") from error
         if not isinstance(returned, tuple | list) or len(returned) != 2:  # noqa: PLR2004 - data and time
             raise CorruptFrameError(f"{self._method} returned {kind_of(returned)} instead of (image data, time)")
@@ -204,7 +202,7 @@ class CameraInterfaceCamera:
             size = frame.rows, frame.cols
         else:
             size = self._user.advertised_size
-            self._say_once("no ring holds %s: %s makes every frame", kind_of(data), self._decoder.method)
+            self._say_once("%s makes every frame: no ring holds %s", self._decoder.method, kind_of(data))
             try:
                 frame = self._decoder.frame(data, captured_ns)
             except CorruptFrameError as error:
@@ -227,23 +225,25 @@ class CameraInterfaceCamera:
         except Exception as error:
             self._say_once("gain and exposure of %s are unknown: %s", self._user.name, in_words(error))
             return math.nan, math.nan
-        return self._plausible("gain", gain, _MOST_GAIN_DB), self._plausible(
-            "exposure", exposure_s, self._settings.capture_timeout_s
+        return self._plausible("gain", gain, _MOST_GAIN_DB, "dB"), self._plausible(
+            "exposure", exposure_s, self._settings.capture_timeout_s, "s"
         )
 
-    def _plausible(self, what: str, value: float, most: float) -> float:
+    def _plausible(self, what: str, value: float, most: float, unit: str) -> float:
         """Drop what a driver's own units, or -1 for "not supported", look like."""
         if value == 0:
             return math.nan  # the SDK's word for unknown
         if 0 < value <= most:
             return value
-        self._say_once("%s of %s is said to be %g, and not reported: at most %g", what, self._user.name, value, most)
+        why = f"below 0 {unit}" if value < 0 else f"above {most:g} {unit}" if value > most else "no number"
+        self._say_once("%s of %s is said to be %g, and not reported: it is %s", what, self._user.name, value, why)
         return math.nan
 
-    def _say_once(self, message: str, *facts: Any) -> None:
-        if message not in self._said:
-            self._said.add(message)
-            _log.warning(message, *facts)
+    def _say_once(self, message: str, what: str, *facts: Any, error: Exception | None = None) -> None:
+        """Say a message about one thing once, whatever else is said of that."""
+        if (message, what) not in self._said:
+            self._said.add((message, what))
+            _log.warning(message, what, *facts, exc_info=error)
 
 
 def _takes_params(user: UserCamera) -> bool:

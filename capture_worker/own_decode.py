@@ -13,7 +13,7 @@ from capture_worker import own_picture
 from capture_worker.camera import CapturedFrame, CorruptFrameError, UnsupportedRequestError
 from capture_worker.camera_data import frame_of
 from capture_worker.camera_loading import UserCamera, accepts, in_words
-from capture_worker.own_picture import ANY, JPEG, RAW, RGB, RLE
+from capture_worker.own_picture import ANY, JPEG, RAW, RGB, RGBA, RLE
 
 Size = tuple[int, int]  # rows, cols
 Pairs = tuple[tuple[int, int], ...]  # image format, pixel format
@@ -58,6 +58,9 @@ class OwnDecoder:
                 self._compare_channels(data, image)
         if not working:
             raise failures[0]
+        if RGBA not in self._user.pixel_formats and (RAW, RGBA) not in working:
+            # It repeats the word of the request: clients who find RGBA advertised would ask for it in RAW too.
+            working = [pair for pair in working if pair != (JPEG, RGBA)] or working
         self.pairs = tuple(working)
         _log.info("%s makes %s", self.method, ", ".join(own_picture.shown(*pair) for pair in working))
 

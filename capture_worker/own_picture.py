@@ -28,7 +28,8 @@ SAMPLES: Mapping[int, tuple[str, int]] = {  # type and number of a pixel's value
     GREY_16: (">u2", 1),
 }
 _BY_BYTES = {1: GREY, 3: RGB, 4: RGBA}  # what pixels that nobody named can only be
-_IN_JPEG = {1: (GREY, RGB), 3: (RGB,)}  # what a JPEG of so many components may be called, its own name first
+# What a JPEG of so many components may be called, its own name first. RGBA as in docs/decisions/0007: without alpha.
+_IN_JPEG = {1: (GREY, RGB, RGBA), 3: (RGB, RGBA)}
 
 
 def complete(image: Any) -> None:

@@ -1,5 +1,6 @@
 """How one camera is described to clients: what it is called, what it delivers, and where it is on the robot."""
 
+import logging
 from typing import Any
 
 from bosdyn.api import image_pb2
@@ -7,7 +8,11 @@ from bosdyn.api import image_pb2
 from servicer import camera_model, image_request, mounting, pixel_formats
 from servicer.orientation import NothingLeftError, Orientation
 from shm import Encoding
-from supervision.camera_settings import CameraSettings
+from supervision.camera_settings import CameraModelSettings, CameraSettings
+
+_MOST_MISFITS = 10  # a class of the user's own may send another size each time
+
+_log = logging.getLogger(__name__)
 
 
 class SourceDescription:
@@ -21,6 +26,7 @@ class SourceDescription:
         self._name = name
         self._settings = settings
         self._frame_name, self._snapshot = _place(name, settings)
+        self._misfits: set[tuple[int, int]] = set()  # sizes that the camera model is not for
 
     def source(self, encoding: Encoding | None, size: tuple[int, int] | None) -> Any:
         """The `image_pb2.ImageSource`: the name alone while nobody knows the frames' encoding and (rows, cols)."""
@@ -46,10 +52,23 @@ class SourceDescription:
             upright_size = self.orientation.size(*frame_size)
             sent_size = sent_size or upright_size
             if model:
+                self._warn_of_misfit(model, frame_size)
                 camera_model.describe(source, model, self.orientation, frame_size, sent_size)
             source.rows, source.cols = sent_size if model else upright_size
         except NothingLeftError:
             source.rows = source.cols = 0  # as asking for a picture will explain
+
+    def _warn_of_misfit(self, model: CameraModelSettings, frame_size: tuple[int, int]) -> None:
+        """Say once per size that frames have another shape than the model's picture: points will be off."""
+        if model.is_for_shape(*frame_size) or frame_size in self._misfits or len(self._misfits) >= _MOST_MISFITS:
+            return
+        self._misfits.add(frame_size)
+        rows, cols = frame_size
+        _log.warning(
+            "%s: its camera model is for %d x %d pixels and its frames are %d x %d: probably a cropped sensor mode, "
+            "where the model is wrong; calibrate in this mode",
+            *(self._name, model.width, model.height, cols, rows),
+        )
 
     def locate(self, shot: Any) -> None:
         """Say in an `image_pb2.ImageCapture` where the camera is: sensor frame and transforms; nothing if unknown."""

@@ -35,7 +35,7 @@ def _runs(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _of_even_length(runs: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Make the bytes even in number, by halving a run if need be.
+    """Make the bytes even in number, by halving a run if need be: as they are, if no run is longer than one pixel.
 
     The SDK's `save_images_as_files`, and with it the SDK's tester, takes the data of 16-bit pixel formats for 16-bit
     samples whatever the image format is, and ends with an exception if there is half a sample.

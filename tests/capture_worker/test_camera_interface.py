@@ -226,6 +226,22 @@ def test_gain_and_exposure_are_reported_if_they_can_be_true(gain: Any, exposure:
     assert (frame.gain, frame.exposure_s) == pytest.approx(expected, nan_ok=True)
 
 
+def test_what_is_not_reported_is_said_of_each_once(caplog: pytest.LogCaptureFixture) -> None:
+    """With the reason that is the right one: that a gain cannot be hides nothing of the exposure."""
+    with own("troubled:lit", -1, 156) as camera:
+        for _ in range(2):
+            next_frame(camera)
+    with own("troubled:lit", math.nan, "-3") as camera:
+        next_frame(camera)
+    said = [record.getMessage().partition(", and not reported: ")[::2] for record in caplog.records]
+    assert [each for each in said if each[1]] == [
+        ("gain of lit is said to be -1", "it is below 0 dB"),
+        ("exposure of lit is said to be 156", "it is above 1 s"),
+        ("gain of lit is said to be nan", "it is no number"),
+        ("exposure of lit is said to be -3", "it is below 0 s"),
+    ]
+
+
 def test_functions_for_gain_are_asked_after_each_capture() -> None:
     """What is reported belongs to the frame (D6)."""
     with own("contrast_camera:make_source") as camera:

@@ -13,6 +13,7 @@ from bosdyn.api import image_pb2
 from shm import Frame
 from shm.parameters import parameters_id
 from supervision import exit_codes
+from supervision.camera_settings import CameraSettings
 from tests.capture_worker.asking import Client, double
 from tests.capture_worker.harness import PROJECT, WorkerProcess, wait_for
 from tests.capture_worker.own_cameras import own_camera
@@ -39,12 +40,23 @@ def tutorial() -> str | None:
 
 
 def test_the_tutorials_class_runs_as_it_is(tmp_path: Path) -> None:
-    """It captures what OpenCV decodes; in "own" mode it makes JPEG and RAW, and is warned of its swapped channels."""
+    """From its first capture to the end of the film."""
     program = tutorial()
     if program is None:
         pytest.skip("the SDK's tutorial is not at hand")
     (tmp_path / "web_cam_image_service.py").write_text(program)
     settings = own_camera("web_cam_image_service:WebCam", BIKES, python_path=tmp_path, image_decode="own", fps=50)
+    check_a_life(settings, "WebCam", "raised Exception: Unsuccessful call")
+
+
+def test_a_class_in_the_tutorials_style_runs_as_it_is() -> None:
+    """The same of our own one, wherever the tutorial is."""
+    settings = own_camera("plain_cam:PlainCam", BIKES, image_decode="own", fps=50)
+    check_a_life(settings, "PlainCam", "raised RuntimeError: no more frames")
+
+
+def check_a_life(settings: CameraSettings, name: str, end: str) -> None:
+    """It captures what OpenCV decodes; in "own" mode it makes JPEG and RAW, and is warned of its swapped channels."""
     truth = decode(BIKES)
     with WorkerProcess(settings) as worker:
         caught = worker.take(10)
@@ -60,9 +72,9 @@ def test_the_tutorials_class_runs_as_it_is(tmp_path: Path) -> None:
     assert answer.failure is None
     picture = image_pb2.Image.FromString(data)
     assert (picture.rows, picture.cols, len(picture.data)) == (136, 320, 136 * 320 * 3)
-    assert "WebCam.image_decode sends the pixels as they were captured and calls them RGB" in log
+    assert f"{name}.image_decode sends the pixels as they were captured and calls them RGB" in log
     assert (code, error[0]) == (exit_codes.CAMERA_FAILED, "read_failed")
-    assert "WebCam.blocking_capture raised Exception: Unsuccessful call" in error[1]
+    assert f"{name}.blocking_capture {end}" in error[1]
 
 
 def test_the_tutorials_class_without_a_camera_is_tried_again(tmp_path: Path) -> None:

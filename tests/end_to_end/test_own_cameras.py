@@ -1,4 +1,4 @@
-"""Camera classes of users in a whole pipeline, asked through the robot: the tutorial's, and one with a parameter."""
+"""Camera classes of users in a whole pipeline, asked through the robot: as in the tutorial, and with a parameter."""
 
 import threading
 from collections.abc import Iterator
@@ -9,7 +9,6 @@ import pytest
 from bosdyn.api import image_pb2, service_customization_pb2
 
 from tests.capture_worker.own_cameras import USER_CAMERAS
-from tests.capture_worker.test_camera_interface_worker import tutorial
 from tests.end_to_end.running import OK, Pipeline, running_pipeline
 from tests.end_to_end.test_images import pixels
 from tests.end_to_end.test_real_video import clip, decoded_frames, psnr_db
@@ -20,21 +19,19 @@ CONFIGURED = 70.0
 ROUNDS = 15
 
 
-def own(factory: str, *arguments: Any, python_path: str = str(USER_CAMERAS)) -> dict[str, Any]:
+def own(factory: str, *arguments: Any) -> dict[str, Any]:
     """The keys of a camera class."""
-    table = {"factory": factory, "arguments": list(arguments), "python_path": python_path}
+    table = {"factory": factory, "arguments": list(arguments), "python_path": str(USER_CAMERAS)}
     return {"driver": "camera_interface", "camera_interface": table}
 
 
 @pytest.fixture(scope="module")
 def cameras(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    """The tutorial's class (one of our own where its page is not at hand), one with a parameter, and one that fails."""
+    """A class in the tutorial's style, one with a parameter, and one that fails."""
     folder = tmp_path_factory.mktemp("own")
     film = str(clip("bikes.mp4"))
-    (folder / "web_cam_image_service.py").write_text(tutorial() or "from web_cam import FileCam as WebCam\n")
-    (folder / "web_cam.py").write_text((USER_CAMERAS / "web_cam.py").read_text())
     tables = {
-        "film": {**own("web_cam_image_service:WebCam", film, python_path=str(folder)), "fps": 10},
+        "film": {**own("plain_cam:PlainCam", film), "fps": 10},
         "contrast": {**own("contrast_camera:make_source"), "parameters": {"Contrast": CONFIGURED}},
         "gone": own("web_cam:FileCam", "/no/such/video"),
     }
@@ -59,7 +56,7 @@ def shown_and_told(answer: Any) -> tuple[float, float]:
 
 
 def test_the_tutorials_camera_has_the_right_colours(cameras: Pipeline) -> None:
-    """RAW is byte for byte a frame of the film in RGB (the tutorial's own method sends BGR), JPEG looks like one."""
+    """RAW is byte for byte a frame of the film in RGB (the method of such a class sends BGR), JPEG looks like one."""
     frames = decoded_frames(clip("bikes.mp4"))
     cameras.wait(lambda: cameras.answers("film"), "the film answers", 20)  # it is over from time to time
     raw = cameras.ask("film", image_format=RAW, pixel_format=image_pb2.Image.PIXEL_FORMAT_RGB_U8)

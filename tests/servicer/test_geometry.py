@@ -243,6 +243,22 @@ def test_a_camera_without_a_model_is_described_as_it_is() -> None:
     assert not response.shot.HasField("transforms_snapshot")
 
 
+def test_frames_of_another_shape_than_the_calibration_are_said_once_per_size(caplog: pytest.LogCaptureFixture) -> None:
+    """A sensor mode that is cropped needs a calibration of its own; the log is bounded for any number of sizes."""
+    description = SourceDescription("front", settings_of())  # calibrated at 640 x 440
+    for size in [(220, 320), (224, 320)] * 2:
+        description.source(Encoding.MONO8, size)
+    assert not caplog.records
+    for size in [(240, 320), (180, 320), (240, 320)]:
+        description.source(Encoding.MONO8, size)
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) == 2
+    assert "front: its camera model is for 640 x 440 pixels and its frames are 320 x 240: probably a cropped" in said[0]
+    for rows in range(300, 400):
+        description.source(Encoding.MONO8, (rows, 320))
+    assert len(caplog.records) == 10
+
+
 @pytest.mark.parametrize(
     ("rpy_deg", "forward", "down"),
     [

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 from bosdyn.api.service_fault_pb2 import ServiceFault, ServiceFaultId
 
-from servicer import robot_link
+from servicer import robot_connection, robot_link
 from servicer.health import CAPTURE_FAULT, PEERS_FAULT
 from servicer.robot_clock import wall_minus_monotonic_ns
+from servicer.robot_link import _REGISTER_EVERY_S  # as it is in the field: the tests shorten the module's
 from simulated_robot import Misbehaviour, Refusal, SimulatedRobot
 from simulated_robot.robot_state_service import RobotStateService
 from tests.servicer.linking import NAME, TEST_BACKOFF_S, Linked, linked, shorten_intervals
@@ -51,6 +52,23 @@ def test_it_registers_what_clients_need(running: Linked) -> None:
     assert (entry.type, entry.authority) == ("bosdyn.api.ImageService", "robot-web-cam.spot.robot")
     assert entry.user_token_required
     assert entry.liveness_timeout_secs == 75
+
+
+def test_it_is_registered_again_long_before_the_robot_misses_it(running: Linked) -> None:
+    """Again and again; in the field two signs of life may get lost, and a third be late by a whole outage's wait."""
+    call = "DirectoryRegistrationService/UpdateService"
+    updates = running.robot.calls[call]
+    wait_for(lambda: running.robot.calls[call] > updates + 1)
+    assert running.robot.services[NAME].liveness_timeout_secs > 3 * _REGISTER_EVERY_S + 35
+
+
+def test_the_sdk_gets_no_list_of_ours_to_append_to(running: Linked) -> None:
+    """It appends the message sizes of the first channel to the list that it is given, for all later ones (D39)."""
+    assert running.link.state == "registered"  # so several channels are open
+    assert [name for name, _ in robot_connection._CHANNEL_OPTIONS] == [
+        "grpc.keepalive_time_ms",
+        "grpc.keepalive_timeout_ms",
+    ]
 
 
 def test_it_knows_the_robots_clock(running: Linked) -> None:

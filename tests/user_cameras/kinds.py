@@ -34,6 +34,7 @@ DATA = {
     "none": None,
     "empty": b"",
     "empty_array": np.zeros((0, 0, 3), np.uint8),
+    "no_axis": np.array(7, np.uint8),
     "cut_jpeg": JPEG.tobytes()[:200],
     "object": object(),
 }
@@ -69,3 +70,22 @@ class Kind(CameraInterface):
 def make_depth(kind):
     """Make a source that says it sends depths."""
     return VisualImageSource(kind, Kind(kind), rows=24, cols=32, pixel_formats=[image_pb2.Image.PIXEL_FORMAT_DEPTH_U16])
+
+
+class Alpha(Kind):
+    """Has pixels with alpha, and says so of a JPEG too, which has none."""
+
+    def image_decode(self, image_data, image_proto, image_req):
+        """Swap for RAW, as OpenCV does for JPEG."""
+        image_proto.pixel_format = image_pb2.Image.PIXEL_FORMAT_RGBA_U8
+        if image_req.image_format == image_pb2.Image.FORMAT_RAW:
+            image_proto.data = cv2.cvtColor(image_data, cv2.COLOR_BGRA2RGBA).tobytes()
+        else:
+            image_proto.data = cv2.imencode(".jpg", image_data[:, :, :3])[1].tobytes()
+
+
+def make_alpha():
+    """Make a source that says so."""
+    return VisualImageSource(
+        "alpha", Alpha("bgra"), rows=24, cols=32, pixel_formats=[image_pb2.Image.PIXEL_FORMAT_RGBA_U8]
+    )
