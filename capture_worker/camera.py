@@ -13,7 +13,8 @@ from capture_worker import jpeg
 from shm import Encoding
 from supervision.lifeline import ErrorCode
 
-WAIT_SLICE_S = 0.5  # how long a camera waits for its next frame before it lets the worker's loop turn
+WAIT_SLICE_S = 0.1  # how long a camera waits for its next frame before it lets the worker's loop turn
+CAPTURE_MARGIN_S = 0.5  # what a capture may take beyond `capture_timeout_s`
 
 
 class CameraError(Exception):
@@ -132,7 +133,8 @@ class Camera(Protocol):
     def apply(self, values: Mapping[str, Any]) -> None:
         """Use completed parameters (see `shm.parameters`) from now on, and deliver only what is exposed from now on.
 
-        Raises ParametersRejectedError. A camera without a `param_spec` gets none, and only drops what is queued.
+        A capture that is under way is abandoned. Raises ParametersRejectedError, or ReadFailedError for a camera that
+        is gone. A camera without a `param_spec` gets no parameters, and only drops what is queued.
         """
         ...
 

@@ -1,7 +1,10 @@
 """When a camera captures: always, for a request, or while somebody asks; and with which parameters.
 
 One thread, one loop. A frame is published with the id of the parameters that it was really captured with, and every
-answer names a frame that was published before. Between two frames for requests lies one for everybody else.
+answer names a frame that was published before.
+
+A camera that captures for everybody does so first of all. A client's own parameters get it for a few frame periods, and
+what they took of its time is given back to the others before the next client's turn.
 """
 
 import logging
@@ -11,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from capture_worker.camera import (
-    WAIT_SLICE_S,
     Camera,
     CameraError,
     CapturedFrame,
@@ -22,6 +24,7 @@ from capture_worker.camera import (
     UnsupportedRequestError,
 )
 from capture_worker.defaults import Defaults
+from capture_worker.patience import Patience
 from capture_worker.publisher import FramePublisher
 from capture_worker.requests import CaptureRequests, Waiting
 from shm import DEFAULT_PARAMS_ID
@@ -30,11 +33,11 @@ from shm.parameters import ParametersError, Problem, complete, parameters_id
 from supervision.camera_settings import CameraSettings
 from supervision.lifeline import ErrorCode, Lifeline
 
-MAX_FAILURES_IN_A_ROW = 5
 _LOG_INTERVAL_S = 10.0
 _COMPLAINT_INTERVAL_S = 1.0
 _RING_TIMEOUT_S = 5.0  # to allocate and clear the memory of a new ring
-_IDLE_PROMISE_S = 2 * WAIT_SLICE_S
+_IDLE_WAIT_S = 0.5
+_SHARED_LIMIT_S, _SHARED_PERIODS = 0.3, 4  # whichever is longer
 
 _log = logging.getLogger(__name__)
 
@@ -72,9 +75,10 @@ class CaptureLoop:
         self._owes_frame = True  # the first one shows that the camera works, in every mode
         self._last: _Shot | None = None
         self._facts: dict[str, Any] = {}
-        self._patience = _Patience(camera.capture_limit_s)
+        self._patience = Patience(camera.capture_limit_s)
         self._complained_s = float("-inf")
-        self._quiet_until_s = 0.0
+        self._quiet_until_s: dict[str, float] = {}
+        self._others_until_s = 0.0  # the camera's time that clients' own parameters took is given back until then
 
     def turn(self) -> None:
         """Do one thing: answer a request, capture a frame for everybody, or wait for a request.
@@ -84,13 +88,18 @@ class CaptureLoop:
         """
         self._requests.receive()
         self._repeat_complaint()
-        group = [] if self._owes_frame else self._requests.first()
-        if group:
+        if group := self._next_group():
             self._serve(group)
         elif self._owes_frame or self._is_asked():
             self._capture_for_everybody()
         else:
             self._idle()
+
+    def _next_group(self) -> list[Waiting]:
+        if self._owes_frame:
+            return []
+        is_others_turn = self._is_asked() and time.monotonic() < self._others_until_s
+        return self._requests.first(DEFAULT_PARAMS_ID.hex() if is_others_turn else None)
 
     def _is_asked(self) -> bool:
         """Whether frames are wanted even if nobody waits for one."""
@@ -101,11 +110,15 @@ class CaptureLoop:
     def _idle(self) -> None:
         self._in_force = None  # what is captured next is to be exposed then: `apply` takes care of that
         self._patience.renew()
-        self._lifeline.promise(_IDLE_PROMISE_S, **self._facts, idle=True)
-        self._requests.wait(WAIT_SLICE_S)
+        self._promise(idle=True)
+        self._requests.wait(_IDLE_WAIT_S)
+
+    def _promise(self, **facts: Any) -> None:
+        """Promise the same whatever comes next: what differs is sent at once, dozens of times a second on request."""
+        self._lifeline.promise(self._camera.capture_limit_s, **self._facts, **facts)
 
     def _capture_for_everybody(self) -> None:
-        self._lifeline.promise(self._camera.capture_limit_s, **self._facts)
+        self._promise()
         try:
             if self._in_force != self._defaults.values:
                 self._apply(self._defaults.values)
@@ -123,21 +136,26 @@ class CaptureLoop:
             self._requests.fail(group, "unsupported", "the camera makes no pictures itself")
             return
         self._owes_frame = self._is_asked()
+        begun_s = time.monotonic()
         try:
             shot = self._last if self._has_right_frame(group) else self._shoot(group)
         except ParametersError as error:
             self._requests.fail(group, "parameters", str(error))
         except ParametersRejectedError as error:
-            self._requests.fail(group, "parameters", str(error))
-            self._complain(error.code, str(error))
+            self._requests.fail(group, "camera" if _is_default(request) else "parameters", str(error))
+            self._warn("parameters were rejected: %s", error)
             self._owes_frame = True
         except CameraError as error:
             if _is_default(request):
                 raise
             self._requests.fail(group, "camera", str(error))
+            self._owes_frame = True  # whether the camera itself still works is found out with the defaults
         else:
             if shot is not None:
                 self._answer(group, shot)
+        if not _is_default(request):
+            now_s = time.monotonic()
+            self._others_until_s = now_s + (now_s - begun_s)
 
     def _has_right_frame(self, group: list[Waiting]) -> bool:
         """Whether the last frame will do: exposed after everybody had asked, or the newest of a running camera."""
@@ -152,22 +170,37 @@ class CaptureLoop:
         request = group[0].request
         values = self._values_of(request)
         # What a camera does not manage with a client's parameters says nothing about the camera itself.
-        patience = self._patience if _is_default(request) else _Patience(self._camera.capture_limit_s)
+        patience = self._patience if _is_default(request) else Patience(self._camera.capture_limit_s)
         begun_ns = time.monotonic_ns()
-        self._lifeline.promise(self._camera.capture_limit_s, **self._facts)
+        self._promise()
         self._apply(values)
+        limit_s = float("inf") if _is_default(request) else self._limit_s()
+        applied_s = time.monotonic()
         while self._requests.still_waiting(group) and not self._lifeline.stopping:
-            self._lifeline.promise(self._camera.capture_limit_s, **self._facts)
+            self._promise()
             try:
-                frame = self._camera.capture()
+                if frame := self._camera.capture():
+                    return self._publish(frame, bytes.fromhex(request.params_id), begun_ns)
             except (ReadFailedError, CorruptFrameError) as error:
-                self._owes_frame = True  # whether the camera itself still works is found out with the defaults
+                self._owes_frame = True  # also if nobody waits for the answer any more
                 self._bear(error, patience)
-                continue
-            if frame is not None:
-                return self._publish(frame, bytes.fromhex(request.params_id), begun_ns)
+            if time.monotonic() - applied_s >= limit_s:
+                raise ReadFailedError(self._too_slow(limit_s))
             self._requests.receive()
         return None
+
+    def _limit_s(self) -> float:
+        """How long nobody else gets a frame because of a client's own parameters."""
+        if not self._is_asked():
+            return float("inf")
+        fps = self._defaults.description.fps
+        return max(_SHARED_LIMIT_S, _SHARED_PERIODS / fps) if fps else _SHARED_LIMIT_S
+
+    def _too_slow(self, limit_s: float) -> str:
+        return (
+            f"no frame with these parameters within {limit_s:.1f} s: the camera captures for others too. "
+            f'With mode = "on_request" it waits up to capture_timeout_s ({self._settings.capture_timeout_s:g} s)'
+        )
 
     def _values_of(self, request: CaptureRequest) -> Mapping[str, Any]:
         """Return the values that a request names. Raises ParametersError for those that this camera never offered."""
@@ -206,7 +239,7 @@ class CaptureLoop:
             self._requests.fail(group, "camera", str(error))
 
     def _decode(self, image_request: Mapping[str, Any]) -> bytes:
-        self._lifeline.promise(self._camera.capture_limit_s, **self._facts)
+        self._promise()
         return cast("DecodingCamera", self._camera).decode(image_request)
 
     def _publish(self, frame: CapturedFrame, params_id: bytes, begun_ns: int) -> _Shot:
@@ -232,15 +265,19 @@ class CaptureLoop:
             self._lifeline.ready(**self._facts)
         return self._last
 
-    def _bear(self, error: CameraError, patience: "_Patience") -> None:
+    def _bear(self, error: CameraError, patience: Patience) -> None:
         if self._lifeline.stopping:
             return  # SIGTERM interrupts some drivers' waiting: that is no failure
         self._publisher.count_error()
-        now_s = time.monotonic()
-        if now_s >= self._quiet_until_s:
-            _log.warning("failed reads so far: %d, the last one: %s", self._publisher.errors, error)
-            self._quiet_until_s = now_s + _LOG_INTERVAL_S
+        self._warn("failed reads so far: %d, the last one: %s", self._publisher.errors, error)
         patience.bear(error)
+
+    def _warn(self, message: str, *facts: object) -> None:
+        """Log a warning, unless there was one of its kind just before."""
+        now_s = time.monotonic()
+        if now_s >= self._quiet_until_s.get(message, 0.0):
+            self._quiet_until_s[message] = now_s + _LOG_INTERVAL_S
+            _log.warning(message, *facts)
 
     def _repeat_complaint(self) -> None:
         """Say again what is still wrong although frames come: an error that is not repeated is over."""
@@ -254,26 +291,6 @@ class CaptureLoop:
         if now_s - self._complained_s >= _COMPLAINT_INTERVAL_S:
             self._complained_s = now_s
             self._lifeline.error(code, text)
-
-
-class _Patience:
-    """With captures that fail in a row: a few are tolerated, if they do not take too long together."""
-
-    def __init__(self, limit_s: float) -> None:
-        self.failures = 0
-        self._limit_s = limit_s
-        self._since_s = time.monotonic()
-
-    def renew(self) -> None:
-        """Begin again: there was a frame, or nobody wanted one."""
-        self.failures, self._since_s = 0, time.monotonic()
-
-    def bear(self, error: CameraError) -> None:
-        """Go on after a failed capture, unless it was one too many."""
-        self.failures += 1
-        silent_s = time.monotonic() - self._since_s
-        if self.failures > MAX_FAILURES_IN_A_ROW or silent_s > self._limit_s:
-            raise type(error)(f"no frame for {silent_s:.1f} s, failed reads in a row: {self.failures}; {error}")
 
 
 def _is_default(request: CaptureRequest) -> bool:

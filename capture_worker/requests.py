@@ -1,7 +1,7 @@
 """The worker's end of the socket on which a servicer asks for captures: nothing here waits, except `wait` itself.
 
 Whoever connects is believed only if it runs as the same user. A client that sends what is no request, or does not read
-its answers, loses its connection; a request is forgotten once its time is over or its client has gone.
+its answers, loses its connection; a request is forgotten once its time is over, or its client has gone or says so.
 """
 
 import fcntl
@@ -91,9 +91,13 @@ class CaptureRequests:
         now_ns = time.monotonic_ns()
         self._waiting = [waiting for waiting in self._waiting if waiting.request.until_ns > now_ns]
 
-    def first(self) -> list[Waiting]:
-        """Return the request that has waited longest with all that are like it; an empty list if there is none."""
-        return [waiting for waiting in self._waiting if waiting.is_like(self._waiting[0])]
+    def first(self, params_id: str | None = None) -> list[Waiting]:
+        """Return the request that has waited longest, and all that are like it; an empty list if there is none.
+
+        With a `params_id`, only requests for these parameters count.
+        """
+        waiting = [one for one in self._waiting if params_id in (None, one.request.params_id)]
+        return [one for one in waiting if one.is_like(waiting[0])]
 
     def still_waiting(self, group: list[Waiting]) -> bool:
         """Whether anybody still waits for the answer to any of these."""
@@ -181,6 +185,9 @@ class CaptureRequests:
                 return
 
     def _take(self, request: CaptureRequest, connection: socket.socket) -> None:
+        if request.kind == "forget":
+            self._forget(request.number, connection)
+            return
         self.asked_s = time.monotonic()
         if request.kind == "keep":
             return
@@ -188,6 +195,13 @@ class CaptureRequests:
         self._waiting.append(waiting)
         if len(self._waiting) > MOST_WAITING:
             self.fail([waiting], "busy", f"{MOST_WAITING} requests wait already")
+
+    def _forget(self, number: int, connection: socket.socket) -> None:
+        self._waiting = [
+            waiting
+            for waiting in self._waiting
+            if waiting.connection is not connection or waiting.request.number != number
+        ]
 
     def _send(self, waiting: Waiting, answer: CaptureAnswer, fd: int | None = None) -> None:
         if waiting not in self._waiting:

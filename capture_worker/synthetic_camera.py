@@ -18,6 +18,7 @@ import numpy as np
 
 from capture_worker import pattern
 from capture_worker.camera import (
+    CAPTURE_MARGIN_S,
     WAIT_SLICE_S,
     CapturedFrame,
     CorruptFrameError,
@@ -47,7 +48,7 @@ class SyntheticCamera:
     """Delivers the pattern of `capture_worker.pattern`, and follows its script of misbehaviour after each open."""
 
     def __init__(self, name: str, settings: CameraSettings) -> None:
-        self.capture_limit_s = settings.capture_timeout_s + WAIT_SLICE_S
+        self.capture_limit_s = settings.capture_timeout_s + CAPTURE_MARGIN_S
         self._name = name
         self._encoding = settings.synthetic.encoding
         self._size = (settings.height, settings.width) if settings.height and settings.width else _DEFAULT_SIZE

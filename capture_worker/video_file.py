@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 
 from capture_worker.camera import (
+    CAPTURE_MARGIN_S,
     WAIT_SLICE_S,
     CapturedFrame,
     Description,
@@ -34,7 +35,7 @@ class VideoFileCamera:
     """
 
     def __init__(self, settings: CameraSettings) -> None:
-        self.capture_limit_s = settings.capture_timeout_s + WAIT_SLICE_S
+        self.capture_limit_s = settings.capture_timeout_s + CAPTURE_MARGIN_S
         self._settings = settings
         self._source = source_of(str(settings.device))
         self._video = cv2.VideoCapture()

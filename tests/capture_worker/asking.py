@@ -50,6 +50,10 @@ class Client:
         self.socket.send(CaptureRequest(self._asked, kind, until_ns, params_id, **more).to_packet())
         return self._asked
 
+    def forget(self, number: int) -> None:
+        """Say that nobody waits any more."""
+        self.socket.send(CaptureRequest(number, "forget", time.monotonic_ns(), DEFAULT).to_packet())
+
     def ask_with(self, values: Mapping[str, Any], kind: Kind = "capture", **more: Any) -> int:
         """Send a request with these parameters, completed by the spec in the ring."""
         spec = (wait_for(self._reader.descriptor))["param_spec"]

@@ -135,6 +135,11 @@ class WorkerProcess:
         self._log.seek(0)
         return code, self._log.read().decode()
 
+    def log(self) -> str:
+        """Return what it has logged so far."""
+        fd = self._log.fileno()
+        return os.pread(fd, os.fstat(fd).st_size, 0).decode()
+
     def error(self) -> tuple[str, str]:
         """Return code and text of the last error report."""
         errors = [report for report in self.read_reports() if report["report"] == "error"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from capture_worker.camera import CapturedFrame, Description, ParametersRejectedError, raw_frame
+from capture_worker.camera import CapturedFrame, Description, ParametersRejectedError, ReadFailedError, raw_frame
 from capture_worker.defaults import apply_defaults
 from capture_worker.loop import CaptureLoop
 from capture_worker.publisher import FramePublisher
@@ -33,8 +33,11 @@ class ScriptedCamera:
 
     capture_limit_s = 1.5
 
-    def __init__(self, spec: dict[str, Any] | None = SPEC, *, decodes: bool = False) -> None:
+    def __init__(self, spec: dict[str, Any] | None = SPEC, *, decodes: bool = False, fps: float | None = 30.0) -> None:
         self.spec = spec
+        self.fps = fps
+        self.gone = False
+        self.too_bright: float | None = None  # no frame comes with this gain
         self.own_decode = ((1, 1),) if decodes else None
         self.rejected: set[float] = set()
         self.script: list[Exception | Callable[[], object] | None] = []
@@ -56,11 +59,22 @@ class ScriptedCamera:
 
     def describe(self) -> Description:
         """Offer a gain."""
-        return Description("scripted", 30.0, self.spec, self.own_decode)
+        return Description("scripted", self.fps, self.spec, self.own_decode)
+
+    def hang_softly(self, until: Callable[[], bool] = lambda: False) -> None:
+        """Have no frame, and say so, until something is so."""
+
+        def step() -> None:
+            if not until():
+                self.script.append(step)
+
+        self.script = [step]
 
     def apply(self, values: Mapping[str, Any]) -> None:
         """Set the gain, or reject it."""
         gain = values["gain"]["double_value"]["value"] if values else None
+        if self.gone:
+            raise ReadFailedError("the camera is gone")
         if gain in self.rejected:
             self._gain = 66.0  # half way between here and there
             raise ParametersRejectedError(f"not with a gain of {gain}")
@@ -70,6 +84,8 @@ class ScriptedCamera:
     def capture(self) -> CapturedFrame | None:
         """Do what the script says."""
         self.captures += 1
+        if self._gain == self.too_bright:
+            raise ReadFailedError("too bright")
         step = self.script.pop(0) if self.script else ...
         if isinstance(step, Exception):
             raise step
@@ -89,7 +105,7 @@ class Stage:
         self.reader = RingReader(self.instance, "front")
         self._settings = CameraSettings.model_validate({"driver": "synthetic", **settings})
         self._holding = ExitStack()
-        self._unread = b""
+        self.beats: list[dict[str, Any]] = []  # all that were reported
 
     def __enter__(self) -> "Stage":
         """Open the camera and publish its first frame."""
@@ -128,7 +144,9 @@ class Stage:
             lines = os.read(self._report_fd, 1 << 20).splitlines()
         except BlockingIOError:
             return []
-        return [json.loads(line) for line in lines]
+        reports = [json.loads(line) for line in lines]
+        self.beats += [report for report in reports if report["report"] == "beat"]
+        return reports
 
     def brightness(self, params_id: bytes) -> int | None:
         """Return the brightness of the newest frame with these parameters."""

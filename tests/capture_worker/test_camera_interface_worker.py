@@ -1,6 +1,5 @@
 """Whole worker processes with camera classes of users: the tutorial's, one with a parameter, and bad ones."""
 
-import os
 import re
 import signal
 from pathlib import Path
@@ -21,12 +20,6 @@ from tests.capture_worker.test_video_worker import BIKES, BUNNY, decode, positio
 
 JPEG, RAW = image_pb2.Image.FORMAT_JPEG, image_pb2.Image.FORMAT_RAW
 GREY, RGB = image_pb2.Image.PIXEL_FORMAT_GREYSCALE_U8, image_pb2.Image.PIXEL_FORMAT_RGB_U8
-
-
-def log_of(worker: WorkerProcess) -> str:
-    """Return what a running worker has logged so far."""
-    fd = worker._log.fileno()
-    return os.pread(fd, os.fstat(fd).st_size, 0).decode()
 
 
 def tutorial() -> str | None:
@@ -178,7 +171,7 @@ def test_a_class_that_hangs_breaks_its_promise_and_shows_where() -> None:
 
         def shows_the_line() -> bool:
             worker.process.send_signal(signal.SIGUSR1)
-            return "in hang" in log_of(worker)
+            return "in hang" in worker.log()
 
         wait_for(shows_the_line)
         assert worker.reader.latest() is not None
@@ -189,7 +182,7 @@ def test_a_class_that_prints_disturbs_nobody() -> None:
     with WorkerProcess(own_camera("troubled:Camera", "chat")) as worker:
         worker.wait_beat(frames=20)
         assert not [report for report in worker.read_reports() if report["report"] == "error"]
-        assert "forged" in log_of(worker)
+        assert "forged" in worker.log()
 
 
 def test_opencvs_limits_are_set_before_a_users_module_is_imported() -> None:

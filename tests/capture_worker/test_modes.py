@@ -2,16 +2,18 @@
 
 import itertools
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from capture_worker.camera import CorruptFrameError, ReadFailedError, UnsupportedRequestError
-from capture_worker.loop import MAX_FAILURES_IN_A_ROW
+from capture_worker.patience import MAX_FAILURES_IN_A_ROW
 from shm import DEFAULT_PARAMS_ID
 from shm.capture_requests import CaptureAnswer
 from shm.parameters import ParametersError, complete, parameters_id
+from supervision.lifeline import MIN_BEAT_INTERVAL_S
 from tests.capture_worker.asking import Client, double
 from tests.capture_worker.scripted_camera import SPEC, ScriptedCamera, Stage
 
@@ -75,15 +77,13 @@ def test_one_capture_serves_all_who_asked_before_it(stage: Stage) -> None:
     assert stage.camera.applied.count(20.0) == 2
 
 
-def test_rejected_parameters_reach_client_and_operator(stage: Stage) -> None:
-    """The camera's own words are the answer and the error; the next frame has the defaults, and nobody fails."""
+def test_rejected_parameters_are_the_clients_mistake(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """The camera's words are the answer, said once in the log, and no error of the camera's; the defaults follow."""
     stage.camera.rejected = {20.0}
     with Client(stage.instance) as client:
         client.ask_with(gain(20))
         answer = answer_of(stage, client)
         assert (answer.failure, answer.text) == ("parameters", "not with a gain of 20.0")
-        errors = [report for report in stage.reports() if report["report"] == "error"]
-        assert [(error["code"], error["text"]) for error in errors] == [("parameters", "not with a gain of 20.0")]
         before = stage.reader.latest()
         stage.turn()
         after = stage.reader.latest()
@@ -91,19 +91,67 @@ def test_rejected_parameters_reach_client_and_operator(stage: Stage) -> None:
         assert after is not None
         assert after.frame_number == before.frame_number + 1
         assert (after.pixels()[0, 0], stage.camera.applied[-1]) == (1, 1.0)
+        client.ask_with(gain(20))
+        assert answer_of(stage, client).failure == "parameters"
+    assert "error" not in [report["report"] for report in stage.reports()]
+    assert caplog.text.count("not with a gain of 20.0") == 1
+
+
+@pytest.mark.parametrize("mode", ["continuous", "while_asked"])
+def test_a_client_does_not_keep_a_camera_that_captures_for_others(mode: str) -> None:
+    """No frame in 0.3 s: the client learns why and what would help; the others get as much time as that took."""
+    with Stage(ScriptedCamera(), mode=mode) as stage, Client(stage.instance) as client:
+        stage.turn()
+        stage.camera.hang_softly()
+        number = client.ask_with(gain(20))
+        begun_s = time.monotonic()
+        answer = answer_of(stage, client)
+        took_s = time.monotonic() - begun_s
+        assert (answer.number, answer.failure, took_s >= 0.3) == (number, "camera", True)
+        assert "no frame with these parameters within 0.3 s" in answer.text
+        assert 'With mode = "on_request" it waits up to capture_timeout_s (1 s)' in answer.text
+        stage.camera.script.clear()
+        client.ask_with(gain(30))
+        client.ask("decode")  # needs no capture of its own
+        ordinary_s = time.monotonic()
+        assert answer_of(stage, client).failure == "unsupported"
+        assert answer_of(stage, client).failure is None
+        assert time.monotonic() - ordinary_s >= 0.25
+        assert "error" not in [report["report"] for report in stage.reports()]
+
+
+def test_a_slow_camera_has_four_of_its_periods() -> None:
+    """Its own rate is no reason to give up."""
+    with Stage(ScriptedCamera(fps=8.0)) as stage, Client(stage.instance) as client:
+        stage.turn()
+        stage.camera.hang_softly()
+        client.ask_with(gain(20))
+        assert "within 0.5 s" in answer_of(stage, client).text
+
+
+def test_on_request_a_capture_takes_as_long_as_it_takes() -> None:
+    """Nobody else is kept waiting."""
+    with Stage(ScriptedCamera(), mode="on_request") as stage, Client(stage.instance) as client:
+        stage.turn()
+        until_s = time.monotonic() + 0.5
+        stage.camera.hang_softly(lambda: time.monotonic() > until_s)
+        client.ask_with(gain(20))
+        assert answer_of(stage, client).failure is None
+        assert time.monotonic() >= until_s
 
 
 def test_captures_that_fail_with_a_clients_parameters_end_nothing(stage: Stage) -> None:
     """What the camera does not manage for one client is that client's answer; the camera is judged by its defaults."""
     with Client(stage.instance) as client:
         for _ in range(3):
-            stage.camera.script = [ReadFailedError("too bright")] * (MAX_FAILURES_IN_A_ROW + 1)
+            stage.camera.too_bright = 99.0
             client.ask_with(gain(99))
             answer = answer_of(stage, client)
             assert answer.failure == "camera"
             assert answer.text.endswith("too bright")
             stage.camera.script = [CorruptFrameError("junk")] * MAX_FAILURES_IN_A_ROW
             stage.turn(MAX_FAILURES_IN_A_ROW + 1)
+            assert stage.camera.script == []
             assert stage.brightness(DEFAULT_PARAMS_ID) == 1
 
 
@@ -135,6 +183,62 @@ def test_nobody_captures_for_a_client_that_has_gone(stage: Stage) -> None:
     assert stage.brightness(id_of(20)) is None
 
 
+def test_nobody_captures_for_a_request_that_was_taken_back() -> None:
+    """The capture under way ends, and the connection stays."""
+    with Stage(ScriptedCamera(), mode="on_request") as stage, Client(stage.instance) as client:
+        stage.turn()
+        number = client.ask_with(gain(20))
+        stage.camera.script = [None, lambda: client.forget(number), *[None] * 100]
+        stage.turn_until(lambda: stage.camera.applied[-1] == 20.0)
+        assert len(stage.camera.script) == 100
+        stage.camera.script.clear()
+        client.ask()
+        assert answer_of(stage, client).number == number + 1
+
+
+def test_a_failure_is_followed_by_a_frame_with_the_defaults() -> None:
+    """Also when nobody has waited for the answer: whether the camera works must be known."""
+    with Stage(ScriptedCamera(), mode="on_request") as stage, Client(stage.instance) as client:
+        stage.turn()
+        number = client.ask_with(gain(20))
+        stage.camera.script = [ReadFailedError("too bright"), lambda: client.forget(number)]
+        stage.turn_until(lambda: stage.camera.applied[-1] == 20.0)
+        stage.turn(2)
+        assert stage.camera.applied == [1.0, 20.0, 1.0]
+        assert not client.has_answer()
+
+
+def test_a_device_that_is_gone_is_found_out_with_the_defaults() -> None:
+    """A client's parameters cannot be applied: that is its answer, and the worker ends as soon as the defaults fail."""
+    with Stage(ScriptedCamera(), mode="on_request") as stage, Client(stage.instance) as client:
+        stage.turn()
+        stage.camera.gone = True
+        client.ask_with(gain(20))
+        answer = answer_of(stage, client)
+        assert (answer.failure, answer.text) == ("camera", "the camera is gone")
+        with pytest.raises(ReadFailedError, match=r"failed reads in a row: 6; the camera is gone"):
+            stage.turn(MAX_FAILURES_IN_A_ROW + 1)
+
+
+def test_busy_cameras_do_not_flood_the_supervisor() -> None:
+    """However often it is asked and idles, its reports are at most ten a second, and it is seen to idle."""
+    with Stage(ScriptedCamera(), mode="on_request") as stage, Client(stage.instance) as client:
+        stage.turn()
+        stage.loop._requests.wait = lambda _: None  # type: ignore[method-assign,assignment]  # idle at once
+        stage.reports()
+        stage.beats.clear()
+        begun_s, asked = time.monotonic(), 0
+        while (elapsed_s := time.monotonic() - begun_s) < 0.5 or asked < 50:
+            client.ask()
+            answer_of(stage, client)
+            stage.turn()
+            asked += 1
+        stage.turn_until(lambda: any(report.get("idle") for report in stage.reports()))
+        beats = stage.beats
+    assert len(beats) <= elapsed_s / MIN_BEAT_INTERVAL_S + 3
+    assert {beat["within_ms"] for beat in beats} == {1500}
+
+
 def test_parameters_of_an_earlier_configuration_are_refused(stage: Stage) -> None:
     """An id that these values do not have here is never published."""
     with Client(stage.instance) as client:
@@ -148,12 +252,12 @@ def test_parameters_of_an_earlier_configuration_are_refused(stage: Stage) -> Non
 def test_on_request_nothing_happens_without_a_request() -> None:
     """No client, no work; the loop keeps its promises and says that it idles."""
     with Stage(ScriptedCamera(), mode="on_request") as stage:
-        stage.turn()
+        stage.turn(2)
         stage.reports()
         stage.turn(2)
         beats = stage.reports()
         assert stage.camera.captures == 1
-        assert [(beat["idle"], beat["within_ms"], beat["frames"]) for beat in beats] == [(True, 1000, 1)] * 2
+        assert [(beat["idle"], beat["within_ms"], beat["frames"]) for beat in beats] == [(True, 1500, 1)] * 2
         with Client(stage.instance) as client:
             client.ask("keep")
             client.ask()
@@ -166,22 +270,15 @@ def test_on_request_nothing_happens_without_a_request() -> None:
 
 
 def test_continuous_capture_goes_on_between_requests() -> None:
-    """However many ask, every other frame has the defaults, and nothing is applied that is in force already."""
-    with Stage(ScriptedCamera(), mode="continuous", slots=64) as stage, Client(stage.instance) as client:
+    """However many ask, a frame with the defaults follows each, and nothing is applied that is in force already."""
+    with Stage(ScriptedCamera(), mode="continuous") as stage, Client(stage.instance) as client:
         stage.turn(3)
         assert stage.camera.applied == [1.0]
         for value in range(10, 30):
             client.ask_with(gain(value))
-        numbers = set()
-        for turns in itertools.count(4):
-            stage.turn()
-            frame = stage.reader.latest()
-            numbers |= {frame.frame_number} if frame else set()
-            if turns == 3 + 40:
-                break
+        stage.turn_until(lambda: stage.camera.applied[-2:] == [29.0, 1.0])
         custom = {client.answer().frame_number for _ in range(20)}
     assert stage.camera.applied == [1.0, *itertools.chain(*((float(value), 1.0) for value in range(10, 30)))]
-    assert len(numbers) == 21
     assert len(custom) == 20
 
 
@@ -289,6 +386,17 @@ def test_its_own_pictures_are_made_of_the_newest_frame() -> None:
             assert frame is not None
             assert answer.frame_number == frame.frame_number
             assert json.loads(picture) == [1.0, captures, {"image_format": 1}]
+
+
+def test_a_camera_that_has_just_failed_makes_no_picture_of_an_older_frame() -> None:
+    """The newest frame is none of a running camera then: another one is captured."""
+    with Stage(ScriptedCamera(decodes=True)) as stage, Client(stage.instance) as client:
+        stage.turn(2)
+        stage.camera.script = [ReadFailedError("oh")]
+        stage.turn()
+        client.ask("decode")
+        stage.turn_until(client.has_answer)
+        assert json.loads(client.answer_with_picture()[1])[:2] == [1.0, 4]
 
 
 def test_its_own_pictures_have_the_parameters_that_were_asked_for() -> None:

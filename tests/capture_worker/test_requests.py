@@ -69,6 +69,24 @@ def test_a_request_whose_time_is_over_is_forgotten(requests: CaptureRequests, cl
     assert [waiting.request.params_id for waiting in requests.first()] == ["bb"]
 
 
+def test_a_request_that_was_taken_back_is_forgotten(requests: CaptureRequests, client: Client) -> None:
+    """Only that of the client that says so, which is no asking; the number of another one's stays."""
+    with Client(INSTANCE) as other:
+        numbers = [client.ask(params_id="aa"), client.ask(params_id="bb"), other.ask(params_id="aa")]
+        requests.receive()
+        group, asked_s = requests.first(), requests.asked_s
+        client.forget(numbers[0])
+        client.forget(99)
+        requests.receive()
+        assert requests.asked_s == asked_s
+        assert requests.still_waiting(group)
+        assert [(waiting.request.params_id, waiting.request.number) for waiting in requests.first("aa")] == [("aa", 1)]
+        other.forget(numbers[2])
+        requests.receive()
+        assert not requests.still_waiting(group)
+        assert [waiting.request.params_id for waiting in requests.first()] == ["bb"]
+
+
 def test_a_client_that_has_gone_is_forgotten(requests: CaptureRequests, client: Client) -> None:
     """Its requests go with it, and the others are answered."""
     with Client(INSTANCE) as other:
