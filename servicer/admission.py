@@ -54,6 +54,15 @@ class Call:
             self._places.release()
 
     @contextlib.contextmanager
+    def working(self, until_s: float) -> Iterator[None]:
+        """Have a place inside, for what a call that waits has to do meanwhile. Raises NoPlaceError."""
+        self.take_place(until_s)
+        try:
+            yield
+        finally:
+            self.give_place_back()
+
+    @contextlib.contextmanager
     def waiting(self, until_s: float) -> Iterator[None]:
         """Have no place inside, and one again afterwards. Raises NoPlaceError."""
         if not self._waiting.acquire(blocking=False):

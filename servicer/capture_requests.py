@@ -2,7 +2,8 @@
 
 What is asked for alike is one *wish*. One request for it is under way at a time: its answer serves all who asked before
 the worker began with it; for those who came later the next request follows at once. So nobody gets a frame that was
-exposed before he asked, and a crowd costs the camera two captures.
+exposed before he asked, and a crowd costs the camera two captures. When all who wait have gone, the worker is told to
+forget the request; a capture that it has begun may still come, and is nobody's.
 
 No method waits. One thread per connected worker reads the answers, and ends with the connection.
 """
@@ -28,6 +29,9 @@ _HELD_BYTES = 128 << 20
 _TURN_MS = 500
 _KEEP_EVERY_S = 1.0
 _MOST_FDS = 1
+_MOST = (1 << 63) - 1  # of what a ring or a timestamp can hold
+_MAX_FUTURE_NS = 1_000_000_000  # as for the frames of a ring: some drivers stamp a little ahead
+_TEXT_CHARACTERS = 1000
 
 
 class CaptureFailedError(Exception):
@@ -113,7 +117,7 @@ class CaptureRequests:
         image_request: Mapping[str, Any] | None = None,
         key: Hashable = None,
     ) -> "Future[Shot]":
-        """Ask for a frame whose exposure begins after now; cancel the future to stop waiting.
+        """Ask for a frame whose exposure begins after now; cancel the future to stop waiting before `until_ns`.
 
         `key` tells image requests apart. The future raises CaptureFailedError, or WorkerAwayError at once if there is
         no worker. It is never resolved if the worker does not answer: whoever waits has to look at the clock.
@@ -126,6 +130,7 @@ class CaptureRequests:
             wish.waiters.append(waiter)
             if not wish.number:
                 self._send(wish)
+        waiter.future.add_done_callback(lambda future: self._forget_if_left(wish) if future.cancelled() else None)
         return waiter.future
 
     def keep(self) -> None:
@@ -150,6 +155,25 @@ class CaptureRequests:
             self._fail(wish, error)
         except ValueError as error:
             self._fail(wish, CaptureFailedError(f"the request is too large: {error}", "parameters"))
+
+    def _forget_if_left(self, wish: _Wish) -> None:
+        with self._lock:
+            self._forget_unless_awaited(wish, time.monotonic_ns())
+
+    def _forget_unless_awaited(self, wish: _Wish, now_ns: int) -> None:
+        """Withdraw the request that is under way if nobody waits for it any more."""
+        wish.forget_absent(now_ns)
+        if wish.waiters or not wish.number:
+            return
+        request = CaptureRequest(wish.number, "forget", now_ns + 10**9, "")
+        self._drop(wish)
+        if self._connection is not None:
+            with contextlib.suppress(CaptureFailedError):
+                self._transmit(request.to_packet())
+
+    def _drop(self, wish: _Wish) -> None:
+        wish.number = 0
+        self._wishes = {key: other for key, other in self._wishes.items() if other is not wish}
 
     def _transmit(self, packet: bytes) -> None:
         for attempt in range(2):
@@ -176,8 +200,13 @@ class CaptureRequests:
         if uid != os.geteuid():
             connection.close()
             raise WorkerAwayError(f"the socket of its capture process belongs to the user {uid}.")
+        reader = threading.Thread(target=self._read, args=(connection,), name="answers", daemon=True)
+        try:
+            reader.start()  # it looks at the connection only when the lock is free, and this one is stored
+        except RuntimeError as error:
+            connection.close()
+            raise WorkerAwayError("there is no thread to hear its capture process with.") from error
         self._connection = connection
-        threading.Thread(target=self._read, args=(connection,), name="answers", daemon=True).start()
         return connection
 
     def _disconnect(self, connection: socket.socket, why: str) -> None:
@@ -205,7 +234,7 @@ class CaptureRequests:
         if wish.waiters:
             self._send(wish)
         else:
-            self._wishes = {key: other for key, other in self._wishes.items() if other is not wish}
+            self._drop(wish)
 
     def _read(self, connection: socket.socket) -> None:
         """Hand answers to those who wait for them, until the connection ends."""
@@ -220,7 +249,7 @@ class CaptureRequests:
                     if arrived and not self._take(connection):
                         self._disconnect(connection, "its capture process has ended.")
                         return
-                    self._renew_forgotten()
+                    self._tidy()
 
     def _take(self, connection: socket.socket) -> bool:
         """Take one answer; False if no more will come."""
@@ -235,6 +264,8 @@ class CaptureRequests:
                 answer = CaptureAnswer.from_packet(packet)
             except ValueError:  # the end, or what no worker of ours says
                 return False
+            if not _is_plausible(answer):
+                return False
             wish = next((wish for wish in self._wishes.values() if wish.number == answer.number), None)
             if wish is not None:
                 self._answered(wish, max(wish.sent_ns, answer.begun_ns or 0), self._result(answer, fds))
@@ -242,7 +273,7 @@ class CaptureRequests:
 
     def _result(self, answer: CaptureAnswer, fds: list[int]) -> Shot | CaptureFailedError:
         if answer.failure is not None:
-            return CaptureFailedError(answer.text or "it delivered no frame.", answer.failure)
+            return CaptureFailedError(answer.text[:_TEXT_CHARACTERS] or "it delivered no frame.", answer.failure)
         if answer.frame_number is None or answer.captured_ns is None:
             return CaptureFailedError("its capture process gave an answer that means nothing.")
         if not fds:
@@ -266,11 +297,24 @@ class CaptureRequests:
             raise CaptureFailedError("too many of its pictures wait for slow clients: ask again.", "busy")
         return os.pread(fd, size_bytes, 0)
 
-    def _renew_forgotten(self) -> None:
+    def _tidy(self) -> None:
         """A worker drops a request whose time is over without a word; somebody may have come to wait since then."""
         now_ns = time.monotonic_ns()
-        for wish in [wish for wish in self._wishes.values() if wish.number and wish.until_ns < now_ns]:
-            self._fail(wish, CaptureFailedError("it delivered no frame in time."))
+        for wish in [wish for wish in self._wishes.values() if wish.number]:
+            if wish.until_ns < now_ns:
+                self._fail(wish, CaptureFailedError("it delivered no frame in time."))
+            else:
+                self._forget_unless_awaited(wish, now_ns)
+
+
+def _is_plausible(answer: CaptureAnswer) -> bool:
+    """Whether its numbers can be those of a frame: nothing is computed with any others."""
+    now_ns = time.monotonic_ns()
+    return (
+        0 <= (answer.frame_number or 0) <= _MOST
+        and 0 <= (answer.captured_ns or 0) <= now_ns + _MAX_FUTURE_NS
+        and 0 <= (answer.begun_ns or 0) <= now_ns
+    )
 
 
 @contextlib.contextmanager

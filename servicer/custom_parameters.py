@@ -18,8 +18,8 @@ _STATUSES: Mapping[parameters.ProblemKind, int] = {
     "type": _ERROR.STATUS_INVALID_TYPE,
     "value": _ERROR.STATUS_INVALID_VALUE,
 }
-_NONSENSE = (json_format.Error, ValueError, TypeError, KeyError, AttributeError, RecursionError)
-_MOST_BYTES = 32 << 10  # of what one client may ask for: as JSON it fits into a packet to the worker
+_NONSENSE = (json_format.Error, ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError)
+_MOST_BYTES = 32 << 10  # of what one client may ask for; what then fits into no packet to the worker is refused there
 
 
 class RefusedError(Exception):

@@ -2,7 +2,8 @@
 
 Two faults per camera, with constant names: it delivers nothing, or no picture can be made of what it delivers. An
 unplanned end of a worker raises the first at once, silence after the freshness limit and a second more (not that of a
-camera which captures only when it is asked); two seconds of health clear it. What clients ask for is not seen in here.
+camera which captures only when it is asked); two seconds of health clear it. What clients ask for is not seen in here:
+while a camera captures for one of them, the others may lack a few frames, and that is no silence.
 """
 
 import re
@@ -19,6 +20,7 @@ DECODE_FAULT = "Decoding Image {} Failure"
 PEERS_FAULT = "Image Clients Refused"
 
 _SILENCE_S = 1.0
+_SILENCE_PERIODS = 6  # beyond what one client's captures may take of the camera, with the frame after them
 _PROOF_OF_HEALTH_S = 2.0
 
 _DIGITS = re.compile(r"[0-9]+")
@@ -72,7 +74,7 @@ class CameraHealth:
 
     def _trouble(self, record: ChildRecord | None, age_s: float | None) -> tuple[str, str] | None:
         """What is wrong with the camera: of which kind, and in a sentence."""
-        limit_s = self._camera.max_age_s + _SILENCE_S
+        limit_s = max(self._camera.max_age_s + _SILENCE_S, _SILENCE_PERIODS * self._camera.period_s)
         silent = not self._camera.idles and (age_s is None or age_s > limit_s)
         if record is None:  # there is no board: the supervisor writes a new one as soon as it can
             return self._silence() if silent else None

@@ -1,8 +1,9 @@
 """One entry of a GetImage request, from the question to the answer."""
 
+import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any
 
@@ -10,7 +11,7 @@ from bosdyn.api import image_pb2
 
 from servicer import image_request, own_pictures
 from servicer.capture_requests import CaptureFailedError, Shot, WorkerAwayError
-from servicer.custom_parameters import Parameters, RefusedError
+from servicer.custom_parameters import Parameters, ParameterSpec, RefusedError
 from servicer.image_request import Refusal, Wanted
 from servicer.picture import Encoded, UndecodableFrameError
 from servicer.served_camera import FrameFacts, FrameLostError, ServedCamera
@@ -27,7 +28,7 @@ class NoImageError(Exception):
 class ImageEntry:
     """One `ImageRequest` to a camera, and the `ImageResponse` that becomes of it.
 
-    In this order: `examine`; as long as it `lacks_capture`, `ask`, wait for `pending`, and `collect`; `fill`; and
+    In this order: `examine`; as long as it `lacks_capture`, `ask`, wait until it `is_due`, and `collect`; `fill`; and
     `withdraw_if_stale` at the end. Nothing in here raises: what goes wrong is in the answer, and in `reason` if it is
     no mistake of the client. `why_silent` gives the operator's sentence for a camera that has no fresh frame.
     """
@@ -45,70 +46,108 @@ class ImageEntry:
         self._why_silent = why_silent
         self._settled = False
         self._described_epoch: int | None = None
-        self._parameters: Parameters = camera.spec.defaults
+        self._parameters: Parameters = ParameterSpec(None).defaults
         self._shot: Shot | None = None
         self._captured_ns: int | None = None  # of the picture that the answer holds
 
     def examine(self) -> None:
         """Refuse what cannot be answered before any camera is asked for it."""
-        facts = self.camera.newest(None)
-        self._describe(facts)
-        try:
-            self._parameters = self._completed(facts)
-            if self.camera.makes_own_pictures:
-                self._asked = self._own_request()
-            elif facts is not None:
-                self._check(facts)
-        except (RefusedError, _RefusedRequestError, NoImageError) as error:
-            self._settle(error)
+        with self._hiding_nothing_of_others():
+            facts = self.camera.newest(None)
+            self._describe(facts)
+            try:
+                self._parameters = self._completed(facts)
+                if self.camera.makes_own_pictures:
+                    self._asked = self._own_request()
+                elif facts is not None:
+                    self._check(facts)
+            except (RefusedError, _RefusedRequestError, NoImageError) as error:
+                self._settle(error)
 
     def lacks_capture(self) -> bool:
-        """Whether there is no frame to answer with unless the camera is asked for one."""
-        if self._settled:
-            return False
+        """Whether there is no frame to answer with unless the camera is asked for one.
+
+        An answer that was filled and has grown too old since then is emptied.
+        """
+        with self._hiding_nothing_of_others():
+            if self._is_stale():
+                self._answer.ClearField("shot")
+                self._settled, self._captured_ns, self._shot = False, None, None
+            return not self._settled and self._needs_capture()
+        return False
+
+    def ask(self, until_s: float) -> None:
+        """Have the camera capture for this entry, which waits until then (`time.monotonic`)."""
+        self.until_s = until_s
+        self.pending = None
+        with self._hiding_nothing_of_others():
+            self.pending = self.camera.ask(self._parameters, self._asked, until_s)
+
+    def is_due(self) -> bool:
+        """Whether to `collect`: the camera has answered, or it is too late."""
+        return self.pending is None or self.pending.done() or time.monotonic() >= self.until_s
+
+    def collect(self) -> None:
+        """Take what the camera brought. What comes later may still serve somebody else's call."""
+        with self._hiding_nothing_of_others():
+            if self.pending is not None and self.pending.done():
+                try:
+                    self._shot = self.pending.result(_HAND_OVER_S)
+                except CaptureFailedError as error:
+                    self._settle(error)
+            elif not self._settled:
+                self._settle(NoImageError(self._why_silent(self.camera.name) or "it delivered no frame in time."))
+
+    def leave(self) -> None:
+        """Stop waiting: nobody waits for the answer any more."""
+        if self.pending is not None:
+            self.pending.cancel()
+
+    def fill(self, until_s: float) -> int:
+        """Answer, and say how many bytes the picture has: 0 for none, and for one that is there already."""
+        with self._hiding_nothing_of_others():
+            if self._settled:
+                return 0
+            try:
+                encoded = self._encoded(until_s)
+                robot_ns = self._robot_ns(encoded)
+            except (_RefusedRequestError, NoImageError) as error:
+                self._settle(error)
+                return 0
+            self._tell(encoded, robot_ns)
+            return len(encoded.data)
+        return 0
+
+    def withdraw_if_stale(self) -> None:
+        """Keep the freshness promise to the last moment: the others of the call may have taken long."""
+        with self._hiding_nothing_of_others():
+            if self._captured_ns is not None and self._is_stale():
+                age_s = _age_s(self._captured_ns)
+                self._answer.ClearField("shot")
+                self._settle(NoImageError(f"its frame was {age_s:.1f} s old by the time of the answer."))
+
+    @contextlib.contextmanager
+    def _hiding_nothing_of_others(self) -> Iterator[None]:
+        """A mistake of ours, or a segment that nobody has thought of, costs this entry and no other one of the call."""
+        try:
+            yield
+        except Exception as error:
+            self.camera.unexpected.note(error)
+            self._answer.Clear()
+            self._answer.source.name = self.camera.source_name
+            self._settle(NoImageError("something unexpected went wrong; the log says what."))
+
+    def _is_stale(self) -> bool:
+        """Whether the answer holds a picture that is too old by now."""
+        return self._captured_ns is not None and _age_s(self._captured_ns) > self.camera.max_age_s
+
+    def _needs_capture(self) -> bool:
         facts = self.camera.newest(self._parameters.params_id)
         if self._shot is None:
             return self.camera.needs_capture(self._parameters, facts)
         if self.camera.makes_own_pictures:
             return _age_s(self._shot.captured_ns) > self.camera.max_age_s
         return facts is None or facts.frame_number < self._shot.frame_number or facts.age_s() > self.camera.max_age_s
-
-    def ask(self, until_s: float) -> None:
-        """Have the camera capture for this entry, which waits until then (`time.monotonic`)."""
-        self.until_s = until_s
-        self.pending = self.camera.ask(self._parameters, self._asked, until_s)
-
-    def collect(self) -> None:
-        """Take what the camera brought; it is too late for anything else."""
-        if self.pending is None:
-            return
-        if self.pending.cancel():
-            self._settle(NoImageError(self._why_silent(self.camera.name) or "it delivered no frame in time."))
-            return
-        try:
-            self._shot = self.pending.result(_HAND_OVER_S)
-        except CaptureFailedError as error:
-            self._settle(error)
-
-    def fill(self, until_s: float) -> int:
-        """Answer, and say how many bytes the picture has: 0 for none."""
-        if self._settled:
-            return 0
-        try:
-            encoded = self._encoded(until_s)
-            robot_ns = self._robot_ns(encoded)
-        except (_RefusedRequestError, NoImageError) as error:
-            self._settle(error)
-            return 0
-        self._tell(encoded, robot_ns)
-        return len(encoded.data)
-
-    def withdraw_if_stale(self) -> None:
-        """Keep the freshness promise to the last moment: the others of the call may have taken long."""
-        if self._captured_ns is None or (age_s := _age_s(self._captured_ns)) <= self.camera.max_age_s:
-            return
-        self._answer.ClearField("shot")
-        self._settle(NoImageError(f"its frame was {age_s:.1f} s old by the time of the answer."))
 
     def _describe(self, facts: FrameFacts | None) -> None:
         self._answer.source.CopyFrom(self.camera.source(facts))

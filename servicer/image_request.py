@@ -48,14 +48,25 @@ def check(request: Any, encoding: Encoding) -> Wanted | Refusal:
     pixel_format = _pixel_format([request.pixel_format, *request.fallback_formats], encoding, image_format)
     if pixel_format is None:
         return Refusal(_RESPONSE.STATUS_UNSUPPORTED_PIXEL_FORMAT_REQUESTED)
-    quality_percent = _quality(request.quality_percent) if image_format == _IMAGE.FORMAT_JPEG else 0
-    return Wanted(image_format, pixel_format, quality_percent, _ratio(request.resize_ratio))
+    quality_percent = quality(request.quality_percent) if image_format == _IMAGE.FORMAT_JPEG else 0
+    return Wanted(image_format, pixel_format, quality_percent, ratio(request.resize_ratio))
 
 
 def image_formats(encoding: Encoding) -> list[int]:
     """The image formats that frames of this encoding can be sent in, best first."""
     jpeg = [_IMAGE.FORMAT_JPEG] if fits_in_jpeg(encoding) else []
     return [*jpeg, _IMAGE.FORMAT_RAW, _IMAGE.FORMAT_RLE]
+
+
+def quality(percent: float) -> int:
+    """The quality that a client gets: 1 to 100."""
+    # 0 is "not set"; values outside, and NaN, get the default, as SDK clients are used to.
+    return max(1, round(percent)) if 0.0 < percent <= _BEST_QUALITY_PERCENT else DEFAULT_QUALITY_PERCENT
+
+
+def ratio(asked: float) -> float:
+    """The resize ratio that a client gets: 0.01 to 1. Not for NaN, which is refused."""
+    return 1.0 if asked == 0.0 else min(max(asked, _SMALLEST_RATIO), 1.0)
 
 
 def _pixel_format(asked: list[int], encoding: Encoding, image_format: int) -> int | None:
@@ -67,12 +78,3 @@ def _pixel_format(asked: list[int], encoding: Encoding, image_format: int) -> in
         if pixel_format in SERVED[encoding]:
             return pixel_format
     return None
-
-
-def _quality(percent: float) -> int:
-    # 0 is "not set"; values outside, and NaN, get the default, as SDK clients are used to.
-    return max(1, round(percent)) if 0.0 < percent <= _BEST_QUALITY_PERCENT else DEFAULT_QUALITY_PERCENT
-
-
-def _ratio(ratio: float) -> float:
-    return 1.0 if ratio == 0.0 else min(max(ratio, _SMALLEST_RATIO), 1.0)

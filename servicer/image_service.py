@@ -1,8 +1,9 @@
 """Answers ListImageSources and GetImage. Nothing in here waits for the robot, and nothing a client asks is a fault."""
 
+import functools
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import grpc
@@ -55,7 +56,7 @@ class ImageService:
         _begin_header(response, request)
         try:
             for camera in self._cameras.values():
-                response.image_sources.append(camera.source(camera.newest(None)))
+                response.image_sources.append(_source(camera))
                 camera.add_place(response.transforms_snapshot)
         finally:
             self._count_end()
@@ -94,15 +95,10 @@ class ImageService:
     def _answer_all(self, requests: Any, response: Any, context: grpc.ServicerContext) -> None:
         entries = self._examine(requests, response)
         until_s = _until_s(entries, context)
-        self._wait_for_captures(entries, until_s, context)
-        total_bytes = 0
+        fill = functools.partial(_fill, until_s=until_s, context=context, room=_Room(self._in_flight, context))
+        _wait_for_captures(entries, until_s, context, fill)
         for entry in entries:  # after all waits: what nobody had to wait for is still fresh
-            if not context.is_active() or time.monotonic() > until_s:
-                context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the images were not ready in time")
-            added_bytes = entry.fill(until_s)
-            if added_bytes:
-                total_bytes += added_bytes
-                self._check_room(total_bytes, added_bytes, context)
+            fill(entry)
         for entry in entries:
             entry.withdraw_if_stale()
         reasons = {entry.camera.source_name: entry.reason for entry in entries if entry.reason}
@@ -123,35 +119,101 @@ class ImageService:
             entries.append(entry)
         return entries
 
-    @staticmethod
-    def _wait_for_captures(entries: list[ImageEntry], until_s: float, context: grpc.ServicerContext) -> None:
-        """Have captured what is not there yet, for all entries at the same time.
 
-        What was captured fast may be old, or gone, when the slowest is done: then it is captured again.
-        """
-        call = admission.current()
-        patience_s = _patience_s(until_s)
-        for _ in range(_ROUNDS):
-            lacking = [entry for entry in entries if entry.lacks_capture()]
-            if not lacking or not context.is_active():
-                return
-            with call.waiting(until_s):
-                for entry in lacking:
-                    added_s = entry.camera.capture_timeout_s if entry.camera.captures_on_request else 0.0
-                    entry.ask(min(until_s, time.monotonic() + admission.CALL_LIMIT_S + added_s) - patience_s)
-                _wait(lacking, context)
-            for entry in lacking:
-                entry.collect()
+class _Room:
+    """How much one answer may hold, for its client and for what the clients of this moment may hold together."""
 
-    def _check_room(self, total_bytes: int, added_bytes: int, context: grpc.ServicerContext) -> None:
-        """End a call whose answer gets too large, for its client or for what the clients of this moment may hold."""
-        if total_bytes > _RESPONSE_LIMIT_BYTES:
-            context.abort(
+    def __init__(self, in_flight: BytesInFlight, context: grpc.ServicerContext) -> None:
+        self._in_flight = in_flight
+        self._context = context
+        self._total_bytes = 0
+
+    def take(self, added_bytes: int) -> None:
+        """Count a picture, or end a call whose answer gets too large."""
+        self._total_bytes += added_bytes
+        if self._total_bytes > _RESPONSE_LIMIT_BYTES:
+            self._context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
                 f"the answer is larger than {_RESPONSE_LIMIT_BYTES >> 20} MiB: ask for fewer images in one call",
             )
-        if not self._in_flight.take(added_bytes, context):
-            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many images wait for slow clients: ask again")
+        if not self._in_flight.take(added_bytes, self._context):
+            self._context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many images wait for slow clients: ask again")
+
+
+def _wait_for_captures(
+    entries: list[ImageEntry], until_s: float, context: grpc.ServicerContext, fill: Callable[[ImageEntry], None]
+) -> None:
+    """Have captured what is not there yet, for all entries at the same time, and fill each as soon as it is.
+
+    A ring has room for a few frames only: what one set of parameters brought is overwritten while others are awaited.
+    What was captured fast may be old when the slowest is done, or gone before it was seen: then it is captured again.
+    """
+    call = admission.current()
+    patience_s = _patience_s(until_s)
+    for _ in range(_ROUNDS):
+        lacking = [entry for entry in entries if entry.lacks_capture()]
+        if not lacking or not context.is_active():
+            return
+        with call.waiting(until_s):
+            for entry in lacking:
+                added_s = entry.camera.capture_timeout_s if entry.camera.captures_on_request else 0.0
+                entry.ask(min(until_s, time.monotonic() + admission.CALL_LIMIT_S + added_s) - patience_s)
+            _answer_as_they_come(lacking, until_s, context, fill)
+
+
+def _answer_as_they_come(
+    entries: list[ImageEntry], until_s: float, context: grpc.ServicerContext, fill: Callable[[ImageEntry], None]
+) -> None:
+    is_awaited = False
+    try:
+        for due in _as_they_come(entries, context):
+            with admission.current().working(until_s):
+                _collect(due, fill)
+        is_awaited = context.is_active()
+    finally:
+        if not is_awaited:
+            for entry in entries:
+                entry.leave()
+
+
+def _collect(due: list[ImageEntry], fill: Callable[[ImageEntry], None]) -> None:
+    for entry in due:
+        entry.collect()
+        if not entry.lacks_capture():
+            fill(entry)
+
+
+def _as_they_come(entries: list[ImageEntry], context: grpc.ServicerContext) -> Iterator[list[ImageEntry]]:
+    """Wait for the entries, and yield those that are due, until all are or nobody waits for the answer any more."""
+    woken = threading.Event()
+    context.add_callback(woken.set)
+    for entry in entries:
+        if entry.pending is not None:
+            entry.pending.add_done_callback(lambda _: woken.set())
+    while entries and context.is_active():
+        woken.clear()  # before looking: what happens afterwards wakes
+        due = [entry for entry in entries if entry.is_due()]
+        if due:
+            yield due
+            entries = [entry for entry in entries if entry not in due]
+        else:
+            woken.wait(max(0.0, min(entry.until_s for entry in entries) - time.monotonic()))
+
+
+def _fill(entry: ImageEntry, until_s: float, context: grpc.ServicerContext, room: _Room) -> None:
+    if not context.is_active() or time.monotonic() > until_s:
+        context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the images were not ready in time")
+    if added_bytes := entry.fill(until_s):
+        room.take(added_bytes)
+
+
+def _source(camera: ServedCamera) -> Any:
+    """The description of one camera: its name alone if that fails, which must not hide the others."""
+    try:
+        return camera.source(camera.newest(None))
+    except Exception as error:
+        camera.unexpected.note(error)
+        return image_pb2.ImageSource(name=camera.source_name, image_type=image_pb2.ImageSource.IMAGE_TYPE_VISUAL)
 
 
 def _until_s(entries: list[ImageEntry], context: grpc.ServicerContext) -> float:
@@ -165,22 +227,6 @@ def _until_s(entries: list[ImageEntry], context: grpc.ServicerContext) -> float:
 def _patience_s(until_s: float) -> float:
     """What is left of a call after its waits: time to make the pictures and to send them."""
     return min(_ANSWERING_S, (until_s - time.monotonic()) * _ANSWERING_SHARE)
-
-
-def _wait(entries: list[ImageEntry], context: grpc.ServicerContext) -> None:
-    """Wait until each entry has its frame or its time is over, or nobody waits for the answer any more."""
-    woken = threading.Event()
-    context.add_callback(woken.set)
-    for entry in entries:
-        if entry.pending is not None:
-            entry.pending.add_done_callback(lambda _: woken.set())
-    while True:
-        woken.clear()  # before looking: what happens afterwards wakes
-        waiting = [entry.until_s for entry in entries if entry.pending and not entry.pending.done()]
-        left_s = max(waiting, default=0.0) - time.monotonic()
-        if left_s <= 0 or not context.is_active():
-            return
-        woken.wait(left_s)
 
 
 def _begin_header(response: Any, request: Any) -> None:

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
 from google.protobuf import json_format
@@ -19,6 +18,7 @@ from servicer.image_source import SourceDescription
 from servicer.picture import Encoded, UndecodableFrameError, encode
 from servicer.robot_clock import AcquisitionTimes, RobotClock
 from servicer.shared_encodings import FrameKey, SharedEncodings
+from servicer.unexpected import UnexpectedErrors
 from shm import DEFAULT_PARAMS_ID, Encoding, Frame, Loss, RingReader
 from supervision.camera_settings import CameraSettings
 
@@ -73,6 +73,7 @@ class ServedCamera:
         self.source_name = settings.source_name or name
         self.acquisition_times = AcquisitionTimes(clock)
         self.undecodable: Undecodable | None = None
+        self.unexpected = UnexpectedErrors(self.source_name)
         self._settings = settings
         self._description = SourceDescription(self.source_name, settings)
         self._reader = RingReader(instance, name)
@@ -82,6 +83,7 @@ class ServedCamera:
         self._last_descriptor: Mapping[str, Any] | None = None
         self._spec = ParameterSpec(None)
         self._periods_s: deque[float] = deque(maxlen=_PERIOD_SAMPLES)
+        self._others_until_ns = 0  # so long it may capture for somebody between its ordinary frames
         self._noting = threading.Lock()
 
     @property
@@ -117,7 +119,15 @@ class ServedCamera:
             return self._settings.max_age_s
         if self.captures_on_request:
             return math.inf  # each was exposed after the call came: what it takes until it is sent is the call's own
-        return max(_LEAST_MAX_AGE_S, _MAX_AGE_PERIODS * self._period_s())
+        return max(_LEAST_MAX_AGE_S, _MAX_AGE_PERIODS * self.period_s)
+
+    @property
+    def period_s(self) -> float:
+        """The measured frame period, not below what the driver says; 0 if there is neither."""
+        fps = (self.descriptor() or {}).get("fps")
+        declared_s = 1 / fps if isinstance(fps, int | float) and fps > 0 else 0.0
+        # The least: whatever comes between two frames, a stall or somebody's own capture, must not stretch the limit.
+        return max(declared_s, min(self._periods_s, default=0.0))
 
     @property
     def spec(self) -> ParameterSpec:
@@ -148,7 +158,7 @@ class ServedCamera:
         if self.captures_on_request:
             return True
         if not parameters.are_defaults:
-            limit_s = min(self.max_age_s, _SHARED_PERIODS * self._period_s())
+            limit_s = min(self.max_age_s, _SHARED_PERIODS * self.period_s)
             return self.makes_own_pictures or facts is None or facts.age_s() > limit_s
         if facts is None or facts.age_s() > self.max_age_s:
             return self.idles  # one that always captures will not do it for being asked
@@ -162,6 +172,8 @@ class ServedCamera:
         until_ns = round(until_s * 1e9)
         if not self.captures_on_request:
             until_ns = max(until_ns, time.monotonic_ns() + round((self.capture_timeout_s + _AFTERWARDS_S) * 1e9))
+        if not parameters.are_defaults:
+            self._others_until_ns = max(self._others_until_ns, until_ns)
         if picture is None:
             return self._requests.ask("capture", parameters.params_id, parameters.values, until_ns)
         asked = json_format.MessageToDict(picture, preserving_proto_field_name=True)
@@ -206,8 +218,7 @@ class ServedCamera:
             return self._description.source(None, None)
         source = self._description.source(facts.encoding, (facts.rows, facts.cols))
         if self.makes_own_pictures and (pairs := own_pictures.formats(self.descriptor() or {})):
-            source.image_formats[:] = sorted({image_format for image_format, _ in pairs})
-            source.pixel_formats[:] = sorted({pixel_format for _, pixel_format in pairs})
+            source.image_formats[:], source.pixel_formats[:] = own_pictures.advertised(pairs)
         if self.spec.message.specs:
             source.custom_params.CopyFrom(self.spec.message)
         return source
@@ -234,13 +245,6 @@ class ServedCamera:
             raise
         return None if isinstance(made, Loss) else made
 
-    def _period_s(self) -> float:
-        """The measured frame period; before there is one, what the driver says; 0 if it says nothing."""
-        if self._periods_s:
-            return median(self._periods_s)  # one slow frame, or the gap of a stall, must not stretch the limit
-        fps = (self.descriptor() or {}).get("fps")
-        return 1 / fps if isinstance(fps, int | float) and fps > 0 else 0.0
-
     def _note(self, facts: FrameFacts) -> None:
         """Measure the frame period between two looks at the same ring."""
         with self._noting:
@@ -248,9 +252,11 @@ class ServedCamera:
             if last is not None and last.epoch == facts.epoch and facts.frame_number <= last.frame_number:
                 return
             self._last = facts
-            if last is not None and last.epoch == facts.epoch and not self.idles:  # pauses are no periods
-                frames = facts.frame_number - last.frame_number
-                self._periods_s.append((facts.captured_ns - last.captured_ns) / 1e9 / frames)
+            if last is None or last.epoch != facts.epoch or self.idles:  # pauses are no periods
+                return
+            period_s = (facts.captured_ns - last.captured_ns) / 1e9 / (facts.frame_number - last.frame_number)
+            if last.captured_ns > self._others_until_ns or 0 < period_s < min(self._periods_s, default=math.inf):
+                self._periods_s.append(period_s)
 
 
 def _facts(frame: Frame) -> FrameFacts:

@@ -37,9 +37,16 @@ def asked(instance: str) -> Iterator[Callable[..., Any]]:
     """Make a scripted worker with a ring, and a server: `asked(answer, **settings)` → (served, worker, ring)."""
     with contextlib.ExitStack() as holding:
 
-        def make(answer: Any = None, *, picture: bytes | None = None, others: Any = None, **changes: Any) -> Any:
+        def make(
+            answer: Any = None,
+            *,
+            picture: bytes | None = None,
+            own_decode: Any = ([1, 3], [2, 3]),
+            others: Any = None,
+            **changes: Any,
+        ) -> Any:
             own = CameraSettings.model_validate({"driver": "synthetic", "max_age_s": 30.0, **changes})
-            descriptor = {"fps": 30.0, "param_spec": SPEC, "own_decode": [[1, 3], [2, 3]] if picture else None}
+            descriptor = {"fps": own.fps or 30.0, "param_spec": SPEC, "own_decode": own_decode if picture else None}
             ring = holding.enter_context(Ring(instance, "front", descriptor=descriptor))
             ring.show(smooth())
             worker = holding.enter_context(ScriptedWorker(instance, answer or capturing(ring), picture))

@@ -22,8 +22,9 @@ SPEC: dict[str, Any] = {
 
 
 class ScriptedWorker:
-    """Listens like a worker, inside `with`. `requests` are those that came, "keep" apart in `keeps`.
+    """Listens like a worker, inside `with`. `requests` are those that came.
 
+    "keep" is counted apart in `keeps`, and `forgotten` are the numbers that "forget" named.
     `answer` is called for each request, from a thread of its own connection: it may wait, and None means no answer.
     `picture` goes with each answer.
     """
@@ -37,6 +38,7 @@ class ScriptedWorker:
     ) -> None:
         self.requests: list[CaptureRequest] = []
         self.keeps = 0
+        self.forgotten: list[int] = []
         self.picture = picture
         self._answer = answer
         self._address = address(instance, camera)
@@ -93,6 +95,9 @@ class ScriptedWorker:
                 request = CaptureRequest.from_packet(packet)
                 if request.kind == "keep":
                     self.keeps += 1
+                    continue
+                if request.kind == "forget":
+                    self.forgotten.append(request.number)
                     continue
                 self.requests.append(request)
                 answer = self._answer(request)

@@ -372,18 +372,32 @@ def test_no_more_than_half_of_the_threads_wait(asked: Any, monkeypatch: pytest.M
         call.cancel()
     wait_for(lambda: served.service.ended == 5)
     late = served.stub.GetImage.future(TO_FRONT, timeout=20)
-    wait_for(lambda: len(served.cameras["front"]._requests._wishes[("capture", bytes(16), None)].waiters) == 4)
-    worker.send(capturing(ring)(worker.requests[0]))  # the capture that was under way for those who have gone
+    wait_for(lambda: len(worker.requests) == 2)
+    worker.send(capturing(ring)(worker.requests[1]))
     assert late.result().image_responses[0].status == STATUS.STATUS_OK
 
 
 def test_a_client_who_leaves_stops_waiting(asked: Any) -> None:
-    """Its thread is free long before the capture's time is over."""
+    """Its thread is free long before the capture's time is over, and the camera is free for others."""
     served, worker, _ = asked(lambda _: None, mode="on_request", capture_timeout_s=15.0)
     call = served.stub.GetImage.future(TO_FRONT)
     wait_for(lambda: worker.requests)
     call.cancel()
     wait_for(lambda: served.service.ended == 1, within_s=5.0)
+    wait_for(lambda: worker.forgotten == [worker.requests[0].number])
+
+
+def test_a_capture_that_was_too_late_for_one_call_serves_the_next(asked: Any) -> None:
+    """A slow camera that always captures: who asks again, as clients do, gets what he has asked for."""
+    served, worker, ring = asked(lambda _: None, max_age_s=None, fps=0.5)
+    assert served.get(wanting(gain=3.0)).image_responses[0].status == STATUS.STATUS_IMAGE_DATA_ERROR
+    (request,) = worker.requests
+    assert not worker.forgotten
+    assert time.monotonic_ns() < request.until_ns  # beyond it a worker captures nothing
+    worker.send(capturing(ring)(request))
+    wait_for(lambda: not served.cameras["front"]._requests._wishes)
+    assert told(served.get(wanting(gain=3.0)).image_responses[0]) == 3.0
+    assert len(worker.requests) == 1
 
 
 def test_a_frame_that_is_overwritten_before_it_is_seen_is_captured_again(asked: Any) -> None:
@@ -408,6 +422,35 @@ def test_a_frame_that_an_answer_names_and_nobody_finds_is_no_older_one(asked: An
     response = served.get("front")
     assert response.image_responses[0].status == STATUS.STATUS_IMAGE_DATA_ERROR
     assert len(worker.requests) == 3
+
+
+def test_many_sets_of_parameters_for_one_camera_fit_into_one_call() -> None:
+    """More than its ring has room for: each is taken out as it comes."""
+    gains = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]
+    with working(fps=30, slots=6, max_age_s=1.9) as (_, served):
+        answers = served.get(*(wanting(gain=gain) for gain in gains), "front").image_responses
+        assert [told(answer) for answer in answers] == [*gains, 0.0]
+        assert [answer.shot.capture_params.gain for answer in answers] == [*gains, 0.0]
+
+
+def test_what_is_filled_early_and_grows_old_is_captured_again_or_withdrawn(asked: Any) -> None:
+    """Never served: the promise of freshness is that of the whole answer."""
+    slowly = threading.Event()
+
+    def answer(request: CaptureRequest) -> CaptureAnswer:
+        if len(worker.requests) % 2 == 0:
+            slowly.wait(0.3)
+        found: CaptureAnswer = capturing(ring)(request)
+        return found
+
+    served, worker, ring = asked(answer, max_age_s=0.2)
+    response = served.get(wanting(gain=3.0), wanting(gain=4.0))
+    for answered, gain in zip(response.image_responses, (3.0, 4.0), strict=True):
+        if answered.status == STATUS.STATUS_OK:
+            assert told(answered) == gain
+        else:
+            assert not answered.HasField("shot")
+    assert 3 <= len(worker.requests) <= 6
 
 
 def test_who_has_waited_queues_for_a_place_again() -> None:

@@ -1,17 +1,21 @@
 """Many ask, the camera is asked once; nobody gets a frame from before he asked, and nobody is forgotten."""
 
+import json
 import random
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from servicer import capture_requests
 from servicer.capture_requests import CaptureFailedError, CaptureRequests, Shot, WorkerAwayError
-from shm.capture_requests import CaptureAnswer, CaptureRequest
+from shm.capture_requests import PACKET_BYTES, CaptureAnswer, CaptureRequest
 from tests.servicer.scripted_worker import ScriptedWorker, done, failed
 from tests.servicer.serving import wait_for
 
@@ -182,7 +186,10 @@ def test_many_threads_use_one_connection(instance: str, requests: CaptureRequest
 
 
 def test_nothing_is_captured_for_who_has_gone(worker: ScriptedWorker, requests: CaptureRequests) -> None:
-    """A cancelled wait is over, and leads to no next request; the capture under way is finished for the others."""
+    """A cancelled wait is over, and leads to no next request; the capture under way is finished for the others.
+
+    If there are none, the worker is told to leave it.
+    """
     staying, leaving = ask(requests), ask(requests)
     first = nth(worker, 1)
     begun_ns = time.monotonic_ns()
@@ -193,9 +200,71 @@ def test_nothing_is_captured_for_who_has_gone(worker: ScriptedWorker, requests: 
     assert staying.result(10).frame_number == 1
     with pytest.raises(CancelledError):
         leaving.result(0)
-    assert ask(requests).cancel()
-    assert len(nth(worker, 2).parameters) == 1
-    assert len(worker.requests) == 2
+    assert not worker.forgotten
+    both = ask(requests), ask(requests)
+    forgotten = nth(worker, 2)
+    for future in both:
+        assert not worker.forgotten
+        assert future.cancel()
+    wait_for(lambda: worker.forgotten)
+    assert worker.forgotten == [forgotten.number]
+    worker.send(done(forgotten))  # on its way already: it is nobody's
+    again = ask(requests)
+    worker.send(done(nth(worker, 3), 7))
+    assert again.result(10).frame_number == 7
+    assert len(worker.requests) == 3
+
+
+def test_a_request_is_forgotten_when_the_time_of_the_last_who_waits_is_over(
+    worker: ScriptedWorker, requests: CaptureRequests
+) -> None:
+    """Even if one who would have waited longer has left before."""
+    short = ask(requests, within_s=0.2)
+    long = ask(requests, within_s=0.2)
+    requests._wishes[("capture", PARAMS, None)].until_ns += 60 * 10**9  # as if `long` had been first
+    nth(worker, 1)
+    assert long.cancel()
+    wait_for(lambda: worker.forgotten)
+    assert worker.forgotten == [worker.requests[0].number]
+    assert not short.done()
+    assert not requests._wishes
+
+
+def test_forgetting_needs_no_worker(instance: str, requests: CaptureRequests) -> None:
+    """Nobody is looked for only to be told that."""
+    with ScriptedWorker(instance) as worker:
+        future = ask(requests)
+        nth(worker, 1)
+        worker.hang_up()
+        wait_for(future.done)
+    with ScriptedWorker(instance) as successor:
+        future.cancel()
+        assert ask(requests).cancel()
+        wait_for(lambda: successor.forgotten)
+        assert successor.forgotten == [successor.requests[0].number]
+        assert successor.connections == 1
+
+
+def test_without_a_thread_to_hear_the_answers_nobody_is_asked(
+    worker: ScriptedWorker, requests: CaptureRequests, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The computer is out of threads: that call fails, and the next one tries again."""
+    start = threading.Thread.start
+
+    def fail(thread: threading.Thread) -> None:
+        if thread.name == "answers":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", fail)
+        failed_at_once = ask(requests)
+    with pytest.raises(WorkerAwayError, match="no thread"):
+        failed_at_once.result(0)
+    assert not requests._wishes
+    future = ask(requests)
+    worker.send(done(nth(worker, 1), 4))
+    assert future.result(10).frame_number == 4
 
 
 def test_a_request_whose_time_is_over_is_made_again_for_those_who_came_later(
@@ -222,6 +291,68 @@ def test_a_worker_that_talks_nonsense_is_left(worker: ScriptedWorker, requests: 
     later = ask(requests)
     worker.send(done(nth(worker, 2), 3))
     assert later.result(10).frame_number == 3
+
+
+HUGE = 10**400
+SOON_NS = 10**12  # from now
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"frame_number": 1 << 63},
+        {"frame_number": -1},
+        {"captured_ns": HUGE},
+        {"captured_ns": -HUGE},
+        {"begun_ns": 1 << 63},
+        {"begun_ns": -1},
+        {"captured_ns": SOON_NS},
+        {"begun_ns": SOON_NS},
+    ],
+)
+def test_numbers_that_no_frame_has_are_nonsense(
+    worker: ScriptedWorker, requests: CaptureRequests, numbers: dict[str, Any]
+) -> None:
+    """Nobody computes with them: the worker is left, as for any other nonsense."""
+    future = ask(requests)
+    request, now_ns = nth(worker, 1), time.monotonic_ns()
+    ahead = {name: now_ns + SOON_NS for name, value in numbers.items() if value == SOON_NS}
+    worker.send(replace(CaptureAnswer(request.number, 1, now_ns, now_ns), **{**numbers, **ahead}))
+    with pytest.raises(WorkerAwayError):
+        future.result(10)
+    later = ask(requests)
+    worker.send(done(nth(worker, 2), 3))
+    assert later.result(10).frame_number == 3
+
+
+JUNK = st.none() | st.integers() | st.integers(-HUGE, HUGE) | st.text(max_size=9) | st.floats() | st.booleans()
+FIELDS = st.sampled_from(["number", "frame_number", "captured_ns", "begun_ns", "failure", "text", "x"])
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(FIELDS, JUNK) | st.lists(JUNK), st.integers(0, 70_000))
+def test_any_answer_is_survived(instance: str, said: Any, text_characters: int) -> None:
+    """Whatever it says, who waits has a frame whose numbers can be used, or a sentence; and the next one is served."""
+    answers: Iterator[Any] = iter([said])
+
+    def answer(request: CaptureRequest) -> Any:
+        now_ns = time.monotonic_ns()
+        good: dict[str, Any] = {"number": request.number, "frame_number": 1, "captured_ns": now_ns, "begun_ns": now_ns}
+        bad: Any = next(answers, {})
+        if isinstance(bad, dict) and bad.get("failure"):
+            good["text"] = "x" * min(text_characters, PACKET_BYTES - 2000)
+        return json.dumps({**good, **bad, "number": request.number} if isinstance(bad, dict) else bad).encode()
+
+    requests = CaptureRequests(instance, "front")
+    with ScriptedWorker(instance, answer):
+        future = ask(requests)
+        if (error := future.exception(10)) is not None:
+            assert isinstance(error, CaptureFailedError)
+            assert len(str(error)) <= 1000
+        else:
+            assert 0 <= future.result().frame_number < 1 << 63
+            assert 0 <= future.result().captured_ns < time.monotonic_ns() + 10**9
+        assert ask(requests).result(10).frame_number == 1
 
 
 def test_an_answer_without_a_frame_is_a_failure(worker: ScriptedWorker, requests: CaptureRequests) -> None:

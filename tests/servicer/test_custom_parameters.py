@@ -5,11 +5,15 @@ from typing import Any
 import pytest
 from bosdyn.api import service_customization_pb2
 from google.protobuf import json_format
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from servicer.custom_parameters import Parameters, ParameterSpec, RefusedError
+from servicer.robot_clock import RobotClock
+from servicer.served_camera import ServedCamera
 from shm import DEFAULT_PARAMS_ID, parameters
+from supervision.camera_settings import CameraSettings
+from tests.servicer.serving import OFFSET_NS, Ring, smooth
 
 ERROR = service_customization_pb2.CustomParamError
 MISTAKES = (ERROR.STATUS_UNSUPPORTED_PARAMETER, ERROR.STATUS_INVALID_TYPE, ERROR.STATUS_INVALID_VALUE)
@@ -122,11 +126,13 @@ def test_what_the_camera_itself_rejects_is_a_value_or_a_combination() -> None:
     assert list(two.refused("no, thank you").error.error_messages) == ["no, thank you"]
 
 
+TOO_LARGE = {"specs": {"a": {"spec": {"double_spec": {"default_value": 10**400}}}}}
 NOT_A_NUMBER = {"specs": {"a": {"spec": {"double_spec": {"default_value": "NaN"}}}}}
 
 
 @pytest.mark.parametrize(
-    "raw", [5, "text", [1], {"specs": 5}, {"specs": None}, {"specs": {"a": None}}, {"wrong": 1}, NOT_A_NUMBER]
+    "raw",
+    [5, "text", [1], {"specs": 5}, {"specs": None}, {"specs": {"a": None}}, {"wrong": 1}, NOT_A_NUMBER, TOO_LARGE],
 )
 def test_a_spec_that_makes_no_sense_has_no_parameters(raw: Any) -> None:
     """A segment is not trusted: the camera is served without parameters."""
@@ -142,6 +148,9 @@ def test_a_spec_of_wrong_details_concerns_who_uses_them() -> None:
     assert refusal(spec, asked(a={"list_value": {}})).status == ERROR.STATUS_INVALID_VALUE
 
 
+OWN = CameraSettings.model_validate(
+    {"driver": "camera_interface", "camera_interface": {"factory": "m:C", "image_decode": "own"}}
+)
 NOT_FINITE = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}  # as protobuf's JSON has them
 
 
@@ -219,7 +228,12 @@ def test_the_deepest_that_gRPC_lets_through_is_refused() -> None:  # noqa: N802
 
 
 junk = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([10**400, -(10**400)])
+    | st.floats()
+    | st.text(max_size=9),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
     max_leaves=10,
 )
@@ -243,3 +257,15 @@ def test_any_spec_in_a_segment_is_survived(raw: Any, values: dict[str, Any]) -> 
     assert spec.complete(asked()).are_defaults
     found = outcome(spec, values)
     assert isinstance(found, Parameters) or found.error_messages
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.fixed_dictionaries({}, optional={"param_spec": junk | specs, "own_decode": junk, "fps": junk}))
+def test_any_descriptor_in_a_segment_is_survived(instance: str, descriptor: dict[str, Any]) -> None:
+    """The camera is described, or named at least; what it concerns can be asked; and it has a limit."""
+    with Ring(instance, "front", descriptor=descriptor) as ring:
+        ring.show(smooth())
+        camera = ServedCamera(instance, "front", OWN, RobotClock(OFFSET_NS))
+        assert camera.source(camera.newest(None)).name == "front"
+        assert camera.max_age_s >= 0.5
+        assert camera.spec.complete(asked()).are_defaults

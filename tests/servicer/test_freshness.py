@@ -5,12 +5,13 @@ import time
 from typing import Any
 
 import pytest
-from bosdyn.api import image_pb2
+from bosdyn.api import image_pb2, service_customization_pb2
 
 from servicer import picture, served_camera
 from servicer.robot_clock import RobotClock
 from servicer.served_camera import ServedCamera
 from supervision.camera_settings import CameraSettings
+from tests.servicer.scripted_worker import SPEC
 from tests.servicer.serving import OFFSET_NS, STATUS, Ring, Served, serving, smooth, wait_for
 
 
@@ -90,14 +91,36 @@ def limit_after(front: Ring, camera: ServedCamera, periods_s: list[float]) -> fl
         ([0.4] * 5, 1.2),
         ([0.03] * 5 + [9.0], 0.5),
         ([9.0] + [0.03] * 4, 0.5),
+        ([0.03] + [6.0] * 4, 0.5),
     ],
 )
 def test_the_limit_follows_the_cameras_own_rate(
     instance: str, front: Ring, periods_s: list[float], expected_s: float
 ) -> None:
-    """Three periods, at least half a second; one long gap among short ones does not stretch it."""
+    """Three periods, at least half a second; long gaps, as the captures of clients make them, do not stretch it."""
     camera = ServedCamera(instance, "front", CameraSettings(driver="synthetic"), RobotClock(OFFSET_NS))
     assert limit_after(front, camera, periods_s) == pytest.approx(expected_s, rel=0.05)
+
+
+@pytest.mark.parametrize(("fps", "periods_s", "expected_s"), [(30, [0.5] * 5, 1.5), (2, [0.03] * 5, 1.5)])
+def test_the_limit_is_that_of_the_slower_of_what_is_said_and_what_is_measured(
+    instance: str, fps: float, periods_s: list[float], expected_s: float
+) -> None:
+    """A webcam in the dark delivers less than it says; one that does more may go back to what it said."""
+    camera = ServedCamera(instance, "front", CameraSettings(driver="synthetic"), RobotClock(OFFSET_NS))
+    with Ring(instance, "front", descriptor={"fps": fps}) as ring:
+        assert limit_after(ring, camera, periods_s) == pytest.approx(expected_s, rel=0.05)
+
+
+def test_captures_for_clients_never_stretch_the_limit(instance: str) -> None:
+    """However many come one after another: the gaps that they make are not the camera's rate."""
+    camera = ServedCamera(instance, "front", CameraSettings(driver="synthetic"), RobotClock(OFFSET_NS))
+    with Ring(instance, "front", descriptor={"fps": 30.0, "param_spec": SPEC}) as ring:
+        ring.show(smooth(), age_s=200)
+        asked = service_customization_pb2.DictParam()
+        asked.values["gain"].double_value.value = 3.0
+        camera.ask(camera.spec.complete(asked), None, time.monotonic() + 1.0)
+        assert limit_after(ring, camera, [0.03] + [6.0] * 20) == 0.5
 
 
 def test_a_configured_limit_is_the_limit(instance: str, front: Ring) -> None:

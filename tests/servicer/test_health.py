@@ -40,6 +40,7 @@ class ScriptedCamera:
     name: str = "front"
     source_name: str = "front"
     max_age_s: float = MAX_AGE_S
+    period_s: float = 0.03
     age_s: float | None = 0.0
     idles: bool = False
     undecodable: Undecodable | None = None
@@ -160,6 +161,16 @@ def test_silence_raises_a_second_after_the_limit(scene: Scene) -> None:
     assert scene.turn() is None
     scene.camera.age_s = MAX_AGE_S + 1.1
     assert "delivers no new frames" in (scene.turn() or "")
+
+
+@pytest.mark.parametrize("fps", [0.2, 0.5, 1, 3, 5, 15, 30, 200])
+def test_a_camera_that_captures_for_a_client_is_not_silent(scene: Scene, fps: float) -> None:
+    """A worker gives a client's parameters 0.3 s or four periods, and the frame after them takes one (I11)."""
+    scene.camera.period_s, scene.camera.max_age_s = 1 / fps, max(0.5, 3 / fps)
+    scene.camera.age_s = max(0.3, 4 / fps) + 1 / fps
+    assert scene.turn(state="running") is None
+    scene.camera.age_s = max(scene.camera.max_age_s + 1.0, 6 / fps) + 0.1
+    assert "no new frames" in (scene.turn() or "")
 
 
 def test_a_running_camera_without_a_frame_is_silent(scene: Scene) -> None:

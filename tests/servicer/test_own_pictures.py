@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from bosdyn.api import image_pb2
 
+from servicer import own_pictures
+from servicer.image_request import Refusal
 from shm.capture_requests import CaptureAnswer, CaptureRequest
 from tests.capture_worker.harness import WorkerProcess
 from tests.capture_worker.own_cameras import own_camera
@@ -43,6 +45,7 @@ def test_a_picture_that_the_class_makes_is_sent_as_it_made_it(asked: Any) -> Non
         "image_source_name": "front",
         "quality_percent": 40.0,
         "pixel_format": "PIXEL_FORMAT_RGB_U8",
+        "resize_ratio": 1.0,
     }
     source = served.client.list_image_sources()[1]
     assert (list(source.image_formats), list(source.pixel_formats)) == ([1, 2], [3])
@@ -68,6 +71,74 @@ def test_what_the_class_does_not_make_is_not_asked_for(asked: Any, fields: dict[
         status
     )
     assert len(worker.requests) == (status == STATUS.STATUS_OK)
+
+
+def question(pairs: own_pictures.Pairs, **fields: Any) -> Any:
+    """What a class that makes these pairs is asked, or the status that refuses it."""
+    asked = own_pictures.check(image_pb2.ImageRequest(**fields), pairs)
+    return asked.status if isinstance(asked, Refusal) else asked
+
+
+@pytest.mark.parametrize(
+    ("sent", "told_the_class"), [(30.0, 1.0), (1e30, 1.0), (-1.0, 0.01), (0.001, 0.01), (0.0, 1.0), (0.5, 0.5)]
+)
+def test_a_class_is_asked_for_no_other_sizes_than_pictures_of_ours_have(sent: float, told_the_class: float) -> None:
+    """Thirty times the frame is gigabytes, in a method that believes what it is told."""
+    assert question([], resize_ratio=sent).resize_ratio == pytest.approx(told_the_class)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told_the_class"),
+    [
+        ({"image_format": JPEG}, 75),
+        ({"quality_percent": 40.4}, 40),
+        ({"image_format": JPEG, "quality_percent": -3.0}, 75),
+        ({"image_format": JPEG, "quality_percent": float("nan")}, 75),
+        ({"image_format": RAW, "quality_percent": 40.0}, 0),
+    ],
+)
+def test_a_class_is_asked_for_a_quality_that_exists(fields: dict[str, Any], told_the_class: float) -> None:
+    """The default for what is none; and equal requests are equal, so that they are shared."""
+    assert question([], **fields).quality_percent == told_the_class
+
+
+def test_what_the_proto_does_not_know_is_not_asked_of_a_class_that_nobody_knows() -> None:
+    """A number that is no format is the client's mistake; the alternatives count."""
+    assert question([], image_format=99) == STATUS.STATUS_UNSUPPORTED_IMAGE_FORMAT_REQUESTED
+    assert question([], pixel_format=99) == STATUS.STATUS_UNSUPPORTED_PIXEL_FORMAT_REQUESTED
+    assert question([], pixel_format=99, fallback_formats=[98, 4, 1]).pixel_format == 4
+    assert question([(RAW, 3)], pixel_format=4, fallback_formats=[3]).pixel_format == 3
+
+
+@pytest.mark.parametrize(
+    ("pairs", "expected"),
+    [
+        ([(1, 3), (2, 3)], ([1, 2], [3])),
+        ([(1, 3), (1, 1), (2, 3), (2, 1), (2, 4)], ([1, 2], [3, 1])),
+        ([(1, 3), (2, 1)], ([1], [3])),
+        ([(1, 3), (1, 1), (2, 3), (3, 3), (3, 1)], ([1, 3], [3, 1])),
+        ([(2, 6), (3, 6), (3, 3)], ([2, 3], [6])),
+        ([(3, 3)], ([3], [3])),
+        ([], ([], [])),
+    ],
+)
+def test_each_advertised_pixel_format_works_in_each_advertised_image_format(
+    pairs: own_pictures.Pairs, expected: tuple[list[int], list[int]]
+) -> None:
+    """JPEG stays if it works for any: clients combine what they read."""
+    assert own_pictures.advertised(pairs) == expected
+
+
+def test_what_works_is_answered_whether_it_is_advertised_or_not(asked: Any) -> None:
+    """The list is what can be combined freely, not all there is."""
+    served, worker, _ = asked(picture=picture(), own_decode=[[1, 3], [2, 3], [2, 1], ["x"], 5, [0, 0], [1, 99]], **OWN)
+    (source,) = [source for source in served.client.list_image_sources() if source.name == "front"]
+    assert (list(source.image_formats), list(source.pixel_formats)) == ([1, 2], [3])
+    assert served.one("front", image_format=RAW, pixel_format=1).status == STATUS.STATUS_OK
+    assert served.one("front", image_format=JPEG, pixel_format=1).status == (
+        STATUS.STATUS_UNSUPPORTED_PIXEL_FORMAT_REQUESTED
+    )
+    assert len(worker.requests) == 1
 
 
 @pytest.mark.parametrize(
