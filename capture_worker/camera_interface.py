@@ -19,6 +19,7 @@ from bosdyn.api import service_customization_pb2
 from google.protobuf import json_format
 
 from capture_worker.camera import (
+    CAPTURE_MARGIN_S,
     WAIT_SLICE_S,
     CameraError,
     CapturedFrame,
@@ -41,7 +42,7 @@ _MOST_FPS = 100.0  # of a class that does not wait for its camera
 _KEEPS_TIME = 0.8  # of a period: a class that takes so long is not hurried on by us
 _MOST_GAIN_DB = 100.0
 _ROUNDING_NS = 1_000_000  # between the two clocks
-_OLD_PICTURES_NS = 1_000_000_000  # how long pictures from before `apply` are thrown away: a time may be coarse
+_COARSE_NS = 1_000_000_000  # a time in whole seconds may be so much too early
 _MOST_SPEC_BYTES = DESCRIPTOR_CAPACITY_BYTES - 2048
 
 _log = logging.getLogger(__name__)
@@ -53,13 +54,14 @@ class CameraInterfaceCamera:
     def __init__(self, name: str, settings: CameraSettings) -> None:
         if settings.camera_interface is None:
             raise ValueError(f"camera {name} names no class")
-        self.capture_limit_s = settings.capture_timeout_s + WAIT_SLICE_S
+        self.capture_limit_s = settings.capture_timeout_s + CAPTURE_MARGIN_S
         self._settings = settings
         self._own = settings.camera_interface
         self._rgb = self._own.channel_order == "rgb"
         self._period_ns = round(1e9 / (settings.fps or _MOST_FPS))
         self._due_ns = 0
         self._applied_ns = 0
+        self._is_coarse = False  # whether the last picture's time is in whole seconds
         self._ahead: CapturedFrame | None = None  # captured while opening
         self._last: tuple[Any, tuple[int, int]] | None = None  # what `decode` is to make a picture of
         self._spec: dict[str, Any] | None = None
@@ -112,7 +114,13 @@ class CameraInterfaceCamera:
             return None
         time.sleep(max(wait_s, 0))
         frame = self._capture()
-        return None if self._is_too_old(frame) else frame
+        if not self._is_too_old(frame):
+            return frame
+        if (waited_s := (time.monotonic_ns() - self._applied_ns) / 1e9) >= self.capture_limit_s:
+            raise ReadFailedError(
+                f"{self._method} returns only pictures that are older than its parameters, after {waited_s:.1f} s"
+            )
+        return None
 
     def decode(self, image_request: Mapping[str, Any]) -> bytes:
         """Have the class make a picture of the frame that was captured last: a serialized `bosdyn.api.Image`.
@@ -156,6 +164,7 @@ class CameraInterfaceCamera:
         finally:
             self._set_next_due(begun_ns)
         captured_ns = monotonic_ns(timestamp)
+        self._is_coarse = captured_ns is not None and float(timestamp).is_integer()
         if captured_ns is None:
             self._say_once("%s says %.80r is its time: the time before the call is used", self._method, timestamp)
         gain, exposure_s = self._gain_and_exposure()
@@ -171,14 +180,19 @@ class CameraInterfaceCamera:
         self._due_ns = (begun_ns if is_late else self._due_ns) + self._period_ns
 
     def _is_too_old(self, frame: CapturedFrame) -> bool:
-        """Whether a class with a capture thread of its own returned a picture from before the last `apply`."""
-        is_old = frame.captured_ns < self._applied_ns - _ROUNDING_NS
-        return is_old and time.monotonic_ns() < self._applied_ns + _OLD_PICTURES_NS
+        """Whether a class with a capture thread of its own returned a picture from before the last `apply`.
+
+        A time in whole seconds cannot always tell. It gets the benefit of the doubt when better ones should have come.
+        """
+        limit_ns = self._applied_ns - _ROUNDING_NS
+        if self._is_coarse and time.monotonic_ns() >= self._applied_ns + _COARSE_NS:
+            limit_ns -= _COARSE_NS
+        return frame.captured_ns < limit_ns
 
     def _call(self) -> tuple[Any, Any]:
         try:
             returned = self._blocking_capture()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._say_once("%s raised an exception", self._method, error=error)
             raise ReadFailedError(f"{self._method} raised {in_words(error)}") from error
         if not isinstance(returned, tuple | list) or len(returned) != 2:  # noqa: PLR2004 - data and time
@@ -222,7 +236,7 @@ class CameraInterfaceCamera:
             said = self._user.source.get_image_capture_params()
             gain = float(said.gain)
             exposure_s = said.exposure_duration.seconds + said.exposure_duration.nanos / 1e9
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._say_once("gain and exposure of %s are unknown: %s", self._user.name, in_words(error))
             return math.nan, math.nan
         return self._plausible("gain", gain, _MOST_GAIN_DB, "dB"), self._plausible(
@@ -239,7 +253,7 @@ class CameraInterfaceCamera:
         self._say_once("%s of %s is said to be %g, and not reported: it is %s", what, self._user.name, value, why)
         return math.nan
 
-    def _say_once(self, message: str, what: str, *facts: Any, error: Exception | None = None) -> None:
+    def _say_once(self, message: str, what: str, *facts: Any, error: BaseException | None = None) -> None:
         """Say a message about one thing once, whatever else is said of that."""
         if (message, what) not in self._said:
             self._said.add((message, what))

@@ -1,7 +1,8 @@
 """Finds the camera that a `factory` setting names: imports the user's module, calls what it names, picks the source.
 
 What trying again cannot mend is a MisconfiguredError; what depends on a device, as any exception in a constructor
-may, is an OpenFailedError or a CameraAbsentError, after which the supervisor tries again.
+may, is an OpenFailedError or a CameraAbsentError, after which the supervisor tries again. `sys.exit` is an exception
+like any other: a camera that ends has not done what it is there for, whatever its exit code says.
 """
 
 import importlib
@@ -94,7 +95,7 @@ def _import(module_name: str) -> Any:
         return importlib.import_module(module_name)
     except (ModuleNotFoundError, SyntaxError) as error:
         raise MisconfiguredError(f"the module {module_name} cannot be imported: {in_words(error)}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         _log.warning("the module %s raised an exception", module_name, exc_info=error)
         raise OpenFailedError(f"the module {module_name} cannot be imported: {in_words(error)}") from error
 
@@ -109,7 +110,7 @@ def _call(factory: Callable[..., Any], settings: CameraInterfaceSettings) -> Any
         pass  # written in C, without a signature: it says itself what it does not take
     try:
         return factory(*positional, **named)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         _log.warning("%s raised an exception", settings.factory, exc_info=error)
         raise OpenFailedError(f"{settings.factory} raised {in_words(error)}") from error
 

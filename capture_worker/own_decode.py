@@ -39,6 +39,7 @@ class OwnDecoder:
         self._rgb = rgb
         self._takes_request = _takes_request(user.camera.image_decode)
         self._frames_as: Any = None
+        self._chooses_in: set[int] = set()  # the image formats whose pixel format may be left to the class
 
     def probe(self, data: Any, size: Size) -> None:
         """Find out, by trying, which (image format, pixel format) the class makes of this data.
@@ -62,6 +63,7 @@ class OwnDecoder:
             # It repeats the word of the request: clients who find RGBA advertised would ask for it in RAW too.
             working = [pair for pair in working if pair != (JPEG, RGBA)] or working
         self.pairs = tuple(working)
+        self._chooses_in = {form for form, _ in working if self._makes(data, size, form, ANY)}
         _log.info("%s makes %s", self.method, ", ".join(own_picture.shown(*pair) for pair in working))
 
     def requested(self, image_request: Mapping[str, Any]) -> Any:
@@ -75,7 +77,16 @@ class OwnDecoder:
         if not makes:
             raise UnsupportedRequestError(f"{self.method} makes no {own_picture.shown(*wanted)}")
         request.image_format = makes[0][0]  # not every class knows what to make of UNKNOWN
+        if request.image_format not in self._chooses_in:
+            request.pixel_format = makes[0][1]
         return request
+
+    def _makes(self, data: Any, size: Size, image_format: int, pixel_format: int) -> bool:
+        try:
+            self.make(data, size, self._request(image_format, pixel_format))
+        except CorruptFrameError:
+            return False
+        return True
 
     def make(self, data: Any, size: Size, request: Any) -> Any:
         """Have the class make an `image_pb2.Image` of the data. Raises CorruptFrameError for what is none."""
@@ -86,7 +97,7 @@ class OwnDecoder:
                 decode(data, image, request)
             else:
                 decode(data, image, request.image_format, request.quality_percent)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise CorruptFrameError(f"{self.method} raised {in_words(error)}") from error
         own_picture.complete(image)
         if wrong := own_picture.problem(image, request.image_format, request.pixel_format):

@@ -70,11 +70,11 @@ def test_two_sources_of_one_name_are_not_confused() -> None:
         pass
 
 
-@pytest.mark.parametrize("kind", ["runtime", "type"])
-def test_an_exception_in_a_constructor_is_tried_again(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(("kind", "name"), [("runtime", "RuntimeError"), ("type", "TypeError"), ("exit", "SystemExit")])
+def test_an_exception_in_a_constructor_is_tried_again(kind: str, name: str, caplog: pytest.LogCaptureFixture) -> None:
     """Its type and text are reported in one line, and the log shows where it arose."""
     with (
-        pytest.raises(OpenFailedError, match=f"{kind.title()}Error: the sensor says no$"),
+        pytest.raises(OpenFailedError, match=f"{name}: the sensor says no$"),
         own("troubled:raises", kind),
     ):
         pass
@@ -193,9 +193,14 @@ def test_what_is_no_picture_and_time_is_named(what: str, text: str) -> None:
         next_frame(camera)
 
 
-def test_exits_are_not_swallowed() -> None:
-    """A class that ends the process ends it."""
-    with own("troubled:Camera", "exit", 0) as camera, pytest.raises(SystemExit):
+def test_leaving_as_a_script_does_is_a_failure_of_that_step() -> None:
+    """A camera is not finished because its class says `sys.exit(0)`."""
+    with pytest.raises(OpenFailedError, match="the module quits cannot be imported: SystemExit: 0"):
+        own("quits:Camera").__enter__()
+    with (
+        own("troubled:Camera", "exit", 0) as camera,
+        pytest.raises(ReadFailedError, match=r"Camera.blocking_capture raised SystemExit: 0"),
+    ):
         next_frame(camera)
 
 
@@ -215,6 +220,7 @@ def test_exits_are_not_swallowed() -> None:
         ("3", "inf", (math.nan, math.nan)),  # the SDK's conversion raises
         ("inf", "0.02", (math.nan, 0.02)),
         ("raise", 0.02, (math.nan, math.nan)),
+        ("exit", 0.02, (math.nan, math.nan)),
         (2.0, "raise", (math.nan, math.nan)),
         (64.0, 156, (64.0, math.nan)),  # a V4L2 driver's units of 100 us
     ],
@@ -332,11 +338,25 @@ def test_pictures_from_before_the_parameters_are_dropped() -> None:
         assert camera._user.camera.captures > 2
 
 
-def test_a_class_whose_times_are_coarse_is_believed_after_a_second() -> None:
-    """Otherwise there would be no frame at all."""
-    with own("troubled:Buffered", 30.0) as camera:
+@pytest.mark.parametrize("whole_seconds", [False, True])
+def test_a_class_that_has_only_old_pictures_fails(whole_seconds: bool) -> None:
+    """None of them is ever published under the parameters that came later; the sentence says why there is no frame."""
+    arguments = {"age_s": 30.0, "whole_seconds": whole_seconds}
+    with own("troubled:Buffered", arguments=arguments, capture_timeout_s=1.0) as camera:
         camera.apply({})
-        assert next_frame(camera).captured_ns < camera._applied_ns
+        with pytest.raises(ReadFailedError, match=r"Buffered.blocking_capture returns only pictures that are older"):
+            next_frame(camera)
+        assert time.monotonic_ns() >= camera._applied_ns + 1_500_000_000
+
+
+@pytest.mark.parametrize("age_s", [0.0, 0.9])
+def test_a_time_in_whole_seconds_gets_one_second(age_s: float) -> None:
+    """A picture that may be from before the parameters is dropped for a second, and then it may be from after them."""
+    with own("troubled:Buffered", arguments={"age_s": age_s, "whole_seconds": True}) as camera:
+        camera.apply({})
+        captured_ns, applied_ns = next_frame(camera).captured_ns, camera._applied_ns
+    assert captured_ns >= applied_ns - 1_001_000_000
+    assert captured_ns >= applied_ns - 1_000_000 or time.monotonic_ns() >= applied_ns + 1_000_000_000
 
 
 def test_the_pages_configuration_is_valid(tmp_path: Path) -> None:

@@ -149,7 +149,8 @@ def test_a_class_that_captures_on_request_is_left_alone_otherwise() -> None:
         ("troubled:Camera", ["raise_type_error"], exit_codes.CAMERA_FAILED, "read_failed", "raised TypeError: "),
         ("troubled:Wrong", ["three"], exit_codes.CAMERA_FAILED, "corrupt", "instead of (image data, time)"),
         ("troubled:Threaded", [], exit_codes.CAMERA_FAILED, "read_failed", "raised TypeError: "),
-        ("troubled:Camera", ["exit"], 3, None, ""),
+        ("troubled:Camera", ["exit"], exit_codes.CAMERA_FAILED, "read_failed", "raised SystemExit: 0"),
+        ("quits:Camera", [], exit_codes.CAMERA_FAILED, "open_failed", "cannot be imported: SystemExit: 0"),
         ("troubled:Camera", ["segfault", 3], -signal.SIGSEGV, None, ""),
     ],
 )

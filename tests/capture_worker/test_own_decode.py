@@ -169,6 +169,16 @@ def test_what_a_class_does_not_make_is_unsupported(image_request: dict[str, Any]
             camera.decode(image_request)
 
 
+@pytest.mark.parametrize(("chooses", "asked"), [(False, RGB), (True, 0)])
+def test_pixels_are_left_to_the_class_if_it_can_choose(chooses: bool, asked: int) -> None:
+    """A request that does not say which is passed on as it is, or names those that the class was seen to make."""
+    with own("troubled:Picky", arguments={"chooses": chooses}, image_decode="own") as camera:
+        next_frame(camera)
+        for image_request in ({}, {"image_format": "FORMAT_RAW"}):
+            assert picture(camera, **image_request).pixel_format == RGB
+            assert camera._user.camera.asked[-1] == asked
+
+
 def test_a_class_that_fails_later_is_a_failure_of_the_camera() -> None:
     """With type and text (D18)."""
     with own("troubled:Camera", "bad_decode", 2, image_decode="own") as camera:
@@ -178,10 +188,11 @@ def test_a_class_that_fails_later_is_a_failure_of_the_camera() -> None:
             camera.decode({})
 
 
-def test_a_class_that_makes_no_picture_does_not_open() -> None:
+@pytest.mark.parametrize(("trouble", "kind"), [("bad_decode", "TypeError"), ("exit_decode", "SystemExit: 0")])
+def test_a_class_that_makes_no_picture_does_not_open(trouble: str, kind: str) -> None:
     """The first reason is given."""
-    with pytest.raises(OpenFailedError, match=r"image_decode raised TypeError"):
-        own("troubled:Camera", "bad_decode", 0, image_decode="own").__enter__()
+    with pytest.raises(OpenFailedError, match=f"image_decode raised {kind}"):
+        own("troubled:Camera", trouble, 0, image_decode="own").__enter__()
 
 
 def test_nothing_is_made_before_a_capture_or_after_a_failed_one() -> None:

@@ -44,6 +44,8 @@ class Camera(Incomplete):
         """Make pictures as slowly and as wrongly as it was told."""
         if self.trouble == "bad_decode" and self.captures > self.good:
             raise TypeError("decode does not work today")
+        if self.trouble == "exit_decode" and self.captures > self.good:
+            sys.exit(0)
         if image_req.image_format != image_pb2.Image.FORMAT_RAW:
             raise ValueError("RAW only")
         image_proto.data = image_data.tobytes()
@@ -52,7 +54,7 @@ class Camera(Incomplete):
     def none(self):
         """Work."""
 
-    bad_decode = none
+    bad_decode = exit_decode = none
 
     def segfault(self):
         """Crash in C."""
@@ -68,7 +70,7 @@ class Camera(Incomplete):
 
     def exit(self):
         """Leave as a script does."""
-        sys.exit(3)
+        sys.exit(0)
 
     def chat(self):
         """Print a lot, and listen."""
@@ -118,7 +120,7 @@ class Positional(Camera):
 
 def raises(kind="runtime"):
     """Fail as constructors do."""
-    raise {"runtime": RuntimeError, "type": TypeError}[kind]("the sensor\n  says no")
+    raise {"runtime": RuntimeError, "type": TypeError, "exit": SystemExit}[kind]("the sensor\n  says no")
 
 
 def make(what):
@@ -134,12 +136,14 @@ def make(what):
 
 
 def lit(gain, exposure):
-    """Make a source that says this of its light; text is what a function returns, or "raise"."""
+    """Make a source that says this of its light; text is what a function returns or does."""
 
     def said(value):
         def call():
             if value == "raise":
                 raise RuntimeError("no light meter")
+            if value == "exit":
+                sys.exit(0)
             return float(value)
 
         return call if isinstance(value, str) else value
@@ -159,16 +163,33 @@ class Fast(Camera):
 class Buffered(Camera):
     """Reuses one buffer, and hands out what a thread of its own would have captured some time before."""
 
-    def __init__(self, age_s=0.0):
+    def __init__(self, age_s=0.0, *, whole_seconds=False):
         super().__init__()
         self.age_s = age_s
+        self.time = int if whole_seconds else float
         self.buffer = PICTURE.copy()
 
     def blocking_capture(self, **kwargs):
         """Write the number of the capture into the buffer."""
         self.captures += 1
         self.buffer[:] = self.captures % 256
-        return self.buffer, time.time() - self.age_s
+        return self.buffer, self.time(time.time() - self.age_s)
+
+
+class Picky(Camera):
+    """Wants to be told which pixels to make, unless it may choose."""
+
+    def __init__(self, chooses=False):
+        super().__init__()
+        self.chooses = chooses
+        self.asked = []
+
+    def image_decode(self, image_data, image_proto, image_req):
+        """Make RAW."""
+        self.asked.append(image_req.pixel_format)
+        if not self.chooses and not image_req.pixel_format:
+            raise ValueError("of which pixels?")
+        super().image_decode(image_data, image_proto, image_req)
 
 
 def limited():
