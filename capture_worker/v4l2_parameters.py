@@ -102,6 +102,7 @@ class V4l2Parameters:
         self._fd = -1
         self._parameters: list[_Parameter] = []
         self._in_force: dict[_Parameter, int] = {}
+        self._usual: dict[_Parameter, int] = {}  # what was put in force first: the defaults that clients know
         self._written: set[_Parameter] = set()
         self._rounded: set[_Parameter] = set()
         self._exposure_s = math.nan
@@ -148,19 +149,22 @@ class V4l2Parameters:
     def apply(self, values: Mapping[str, Any]) -> None:
         """Put completed values in force; `writes` counts what had to be changed for that.
 
-        A control without effect, because its automatic is on, is left alone. Raises ParametersRejectedError, after
-        putting back what was in force, or ReadFailedError for a device that is gone.
+        A control without effect, because its automatic is on, is left alone, and may be asked for nothing but its
+        default. Raises ParametersRejectedError, after putting back what was in force, or ReadFailedError for a device
+        that is gone.
         """
         wanted = {parameter: parameter.raw(values.get(parameter.key)) for parameter in self._parameters}
         for parameter, raw in wanted.items():
             parameter.require_step(raw)
         try:
             self._put(wanted)
+            self._require_effect(wanted)
         except ParametersRejectedError:
             with contextlib.suppress(ParametersRejectedError):
                 self._put(self._in_force)
             raise
         self._in_force = wanted
+        self._usual = self._usual or wanted
 
     def exposure_s(self) -> float:
         """The exposure time in force, asked for at most once a second; NaN while an automatic keeps it to itself."""
@@ -214,6 +218,25 @@ class V4l2Parameters:
                 self._write(others)
             self._write(switches)
         self._write(others)
+
+    def _require_effect(self, wanted: Mapping[_Parameter, int]) -> None:
+        """Reject what an automatic decides: a frame would be said to have what was asked for."""
+        for parameter, raw in wanted.items():
+            what = f"{parameter.key} = {parameter.shown(raw)}"
+            if raw != self._usual.get(parameter, parameter.default):
+                with self._sentences(what):
+                    control = v4l2_controls.query_control(self._fd, parameter.control.id)
+                if control.is_inactive:
+                    raise ParametersRejectedError(
+                        f"{what}: has no effect while {self._automatic_of(control)} is on; switch that off as well"
+                    )
+
+    def _automatic_of(self, control: Control) -> str:
+        switches = {
+            parameter.control.id: parameter.key for parameter in self._parameters if parameter.control.is_switch
+        }
+        automatic_id = v4l2_controls.AUTOMATIC_OF.get(control.id, 0)
+        return switches.get(automatic_id) or " or ".join(switches.values()) or "an automatic"
 
     def _write(self, wanted: Mapping[_Parameter, int]) -> None:
         for parameter, raw in wanted.items():

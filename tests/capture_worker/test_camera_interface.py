@@ -349,6 +349,15 @@ def test_a_class_that_has_only_old_pictures_fails(whole_seconds: bool) -> None:
         assert time.monotonic_ns() >= camera._applied_ns + 1_500_000_000
 
 
+def test_an_exact_time_gets_no_second() -> None:
+    """A thread that takes its time for a picture still has the one from just before the parameters."""
+    with own("troubled:Timed", capture_timeout_s=0.7) as camera:
+        camera._user.camera.timestamp = time.time() - 0.1
+        camera.apply({})
+        with pytest.raises(ReadFailedError, match="returns only pictures that are older"):
+            next_frame(camera)
+
+
 @pytest.mark.parametrize("age_s", [0.0, 0.9])
 def test_a_time_in_whole_seconds_gets_one_second(age_s: float) -> None:
     """A picture that may be from before the parameters is dropped for a second, and then it may be from after them."""

@@ -51,6 +51,7 @@ def opened(webcam: FakeWebcam) -> Opener:
     def open_parameters(predecessor: Mapping[str, Any] | None = None) -> Iterator[V4l2Parameters]:
         assert webcam.controls
         with V4l2Parameters(NODE, 1.0, predecessor) as parameters:
+            ask(parameters)  # as a worker does before anything else
             yield parameters
 
     return open_parameters
@@ -141,10 +142,47 @@ def test_an_automatic_is_switched_off_before_what_it_works_by_is_set(webcam: Fak
 
 
 def test_an_inactive_control_is_left_alone(webcam: FakeWebcam, opened: Opener) -> None:
-    """The automatic has it: what is asked for has no effect, and is no error."""
+    """The automatic has it: its default, asked for or not, is no error and is not written."""
     with opened() as parameters:
-        ask(parameters, exposure_time_absolute=300, brightness=1)
+        ask(parameters, exposure_time_absolute=157, brightness=1)
     assert webcam.written == [("Brightness", 1), ("Brightness", 0)]
+
+
+@pytest.mark.parametrize(
+    ("plain", "automatic"),
+    [
+        ({"exposure_time_absolute": 300}, "auto_exposure"),
+        ({"white_balance_temperature": 3000}, "white_balance_automatic"),
+        ({"white_balance_temperature": 3000, "auto_exposure": "Manual Mode"}, "white_balance_automatic"),
+        ({"contrast": 5}, "white_balance_automatic or auto_exposure"),
+    ],
+)
+def test_what_an_automatic_decides_cannot_be_asked_for(
+    webcam: FakeWebcam, opened: Opener, plain: dict[str, Any], automatic: str
+) -> None:
+    """A frame would be said to have it: the sentence names what is to be switched off, and nothing is changed."""
+    webcam["Contrast"].master = "Auto Exposure"  # of which V4L2 knows nothing
+    webcam["Contrast"].manual = 1
+    key = next(iter(plain))
+    with opened() as parameters:
+        sentence = f"^{key} = {plain[key]}: has no effect while {automatic} is on; switch that off as well$"
+        with pytest.raises(ParametersRejectedError, match=sentence):
+            ask(parameters, brightness=1, **plain)
+        assert webcam["Brightness"].value == 0
+        assert webcam["Auto Exposure"].value == 3
+
+
+def test_an_automatic_can_be_switched_on_whatever_the_configuration_has_set(webcam: FakeWebcam) -> None:
+    """The configured exposure time is what clients know as its default; nobody has asked for it."""
+    configured = {"auto_exposure": "Manual Mode", "exposure_time_absolute": 300}
+    with V4l2Parameters(NODE, 1.0) as parameters:
+        ask(parameters, **configured)
+        ask(parameters, auto_exposure="Aperture Priority Mode", exposure_time_absolute=300)
+        assert webcam["Auto Exposure"].value == 3
+        with pytest.raises(ParametersRejectedError, match="exposure_time_absolute = 400: has no effect"):
+            ask(parameters, auto_exposure="Aperture Priority Mode", exposure_time_absolute=400)
+        ask(parameters, **configured)
+        assert (webcam["Auto Exposure"].value, webcam["Exposure Time, Absolute"].value) == (1, 300)
 
 
 def test_a_value_off_the_step_is_rejected(webcam: FakeWebcam, opened: Opener) -> None:

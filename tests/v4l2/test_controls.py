@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from capture_worker import v4l2_controls
+from capture_worker.camera import ParametersRejectedError
 from capture_worker.opencv_camera import OpenCVCamera
 from shm import DEFAULT_PARAMS_ID, Frame, RingReader
 from shm.parameters import complete, from_plain, parameters_id
@@ -109,7 +110,8 @@ def test_each_control_shows_in_the_next_picture(camera: OpenCVCamera) -> None:
 
 def test_gain_is_set_only_without_its_automatic(camera: OpenCVCamera) -> None:
     """The real driver makes it inactive and volatile; switched off in the same request, it takes the value."""
-    ask(camera, gain=200)
+    with pytest.raises(ParametersRejectedError, match="gain = 200: has no effect while gain_automatic is on"):
+        ask(camera, gain=200)
     assert in_force(v4l2_controls.V4L2_CID_AUTOGAIN) == 1
     ask(camera, gain_automatic=False, gain=200)
     assert (in_force(v4l2_controls.V4L2_CID_AUTOGAIN), in_force(v4l2_controls.V4L2_CID_AUTOGAIN + 1)) == (0, 200)
