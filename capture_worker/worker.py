@@ -52,7 +52,7 @@ class CaptureWorker:
 
     def _refuse(self, error: ValidationError | ScriptError | ParametersError) -> None:
         if isinstance(error, ParametersError):
-            self._lifeline.error("parameters", f"parameters: {error}")
+            self._lifeline.error("parameters", f"of its configuration: {error}")
         else:
             text = what_is_wrong(error) if isinstance(error, ValidationError) else str(error)
             self._lifeline.error("bad_configuration", text)

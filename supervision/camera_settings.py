@@ -157,12 +157,14 @@ class CameraSettings(Strict):
 
     @model_validator(mode="after")
     def _check_device(self) -> "CameraSettings":
+        if self.driver != "camera_interface" and self.camera_interface is not None:
+            raise ValueError('the table camera_interface needs driver = "camera_interface"')
         if self.driver == "opencv" and self.device is None:
             raise ValueError("needs a device: an index, a /dev path, a video file or a URL")
         if self.driver != "opencv" and self.device is not None:
             raise ValueError(f"a {self.driver} camera has no device")
-        if (self.driver == "camera_interface") != (self.camera_interface is not None):
-            raise ValueError("driver camera_interface and the table camera_interface go together")
+        if self.driver == "camera_interface" and self.camera_interface is None:
+            raise ValueError("driver camera_interface needs the table camera_interface, which names the class")
         if self.calibration is not None and self.camera_model is not None:
             raise ValueError("calibration, or camera_model, not both")
         if isinstance(self.device, int) and self.device < 0:

@@ -83,7 +83,10 @@ class Child:
 
     def record(self, now_ns: int) -> ChildRecord:
         """Return what the board says about this child now."""
-        return dataclasses.replace(self._record, **self.health.fields(now_ns))
+        since_ns = self._record.since_ns
+        if self.state == "running":
+            since_ns = max(since_ns, self.health.turned_ns)
+        return dataclasses.replace(self._record, since_ns=since_ns, **self.health.fields(now_ns))
 
     def due_ns(self) -> int:
         """When something has to be done even if nobody reports anything."""

@@ -26,6 +26,8 @@ else:
 FLAGS = "command line"
 _NAME_CHARACTERS = re.compile(r"[^a-z0-9_-]+")
 _NAME_LENGTH = 32
+_INDEX_DIGITS = 9
+_TOO_DEEP = "its tables or lists are nested too deeply"
 PAYLOAD_KEYS = ("payload_credentials_file", "guid", "secret")
 USER_KEYS = ("username", "password")
 CREDENTIAL_KEYS = (*PAYLOAD_KEYS, *USER_KEYS)
@@ -48,7 +50,9 @@ def read_file(path: Path) -> dict[str, Any]:
         document = tomllib.loads(read_small_file(path).decode())
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except RecursionError as error:
+        raise ConfigurationError(f"{path}: {_TOO_DEEP}") from error
+    except ValueError as error:  # no TOML, no text, or a number with thousands of digits
         raise ConfigurationError(f"{path}: {' '.join(str(error).split())}") from error
     _make_paths_absolute(document, path.resolve().parent)
     return document
@@ -72,11 +76,15 @@ def validate(document: dict[str, Any], source: str) -> Settings:
         raise ConfigurationError(f"{source}: {first_problem(error)}") from error
     except TypeError as error:
         raise ConfigurationError(f"{source}: dates and times are no values here") from error
+    except RecursionError as error:
+        raise ConfigurationError(f"{source}: {_TOO_DEEP}") from error
+    except ValueError as error:  # TOML has no limit for hexadecimal numbers, and Python for writing them
+        raise ConfigurationError(f"{source}: {error}") from error
 
 
 def device_from_text(text: str, folder: Path) -> int | str:
     """Understand a device as people write it: an index, a URL, or a path, which becomes absolute against `folder`."""
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) <= _INDEX_DIGITS:
         return int(text)
     return text if "://" in text else str(folder / text)
 

@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from supervision.calibration import with_camera_models
 from supervision.checks import check
 from supervision.configuration import (
+    CREDENTIAL_KEYS,
     FLAGS,
     SIMULATED_CAMERAS,
     ConfigurationError,
@@ -18,7 +20,7 @@ from supervision.configuration import (
     read_file,
     validate,
 )
-from supervision.discovery import cameras_named_after, find_cameras
+from supervision.discovery import NoCameraFoundError, cameras_named_after, find_cameras
 from supervision.login import PASSWORD, USERNAME, Login, with_user, without_other_credentials
 from supervision.route import with_host_ip
 from supervision.settings import DEFAULT_PORT, PAYLOAD_CREDENTIALS, PAYLOAD_ROBOT, Settings
@@ -69,8 +71,13 @@ def parse_flags(arguments: Sequence[str]) -> argparse.Namespace:
     if "status" in flags.words:
         parser.error("`status` comes first: supervisor.py status [--instance NAME] [--json]")
     ways, hostnames = [word for word in flags.words if word in _WAYS], [w for w in flags.words if w not in _WAYS]
-    if len(ways) > 1 or len(hostnames) > 1:
-        parser.error(f"unrecognized arguments: {' '.join([*ways[1:], *hostnames[1:]])}")
+    if len(hostnames) > 1:
+        parser.error(
+            f"unrecognized arguments: {' '.join(hostnames[1:])}; {hostnames[0]!r} is taken for HOSTNAME, beside which "
+            "only payload or external may stand"
+        )
+    if len(ways) > 1:
+        parser.error(f"unrecognized arguments: {' '.join(ways[1:])}")
     if (flags.res_width is None) != (flags.res_height is None):
         parser.error("--res-width and --res-height go together")
     flags.way, flags.hostname = next(iter(ways), None), next(iter(hostnames), None)
@@ -98,13 +105,15 @@ def settings_from_flags(
     if way == "external" and not document.get("simulate"):
         document = with_user(document, login)
     document = complete(document, None if way == "payload" else login.from_environment())
+    if way != "payload" and _is_nobody(document):
+        login.check_whole()
     if document.get("simulate") and (hostname := above.get("robot", {}).get("hostname")):
         raise ConfigurationError(f"{FLAGS}: HOSTNAME {hostname} does not go together with a simulated robot")
     if cameras:
         extra = SIMULATED_CAMERAS if document.get("simulate") is True and not below.get("cameras") else {}
         document["cameras"] = {**extra, **cameras}
     elif not document.get("cameras"):
-        document["cameras"] = find()
+        document["cameras"] = _found(find, above.get("robot", {}).get("hostname"))
     _put_camera_flags_over(document["cameras"], flags)
     settings = validate(document, _source(flags))
     try:
@@ -113,6 +122,21 @@ def settings_from_flags(
         return with_host_ip(settings, known)
     except ConfigurationError as error:
         raise type(error)(f"{_source(flags)}: {error}") from error
+
+
+def _is_nobody(document: dict[str, Any]) -> bool:
+    robot = document.get("robot", {})
+    return not document.get("simulate") and isinstance(robot, dict) and not any(key in robot for key in CREDENTIAL_KEYS)
+
+
+def _found(find: Callable[[], dict[str, Any]], hostname: str | None) -> dict[str, Any]:
+    """Find cameras; whoever finds none may have meant something else by the word that was taken for HOSTNAME."""
+    try:
+        return find()
+    except NoCameraFoundError as error:
+        if hostname is None:
+            raise
+        raise NoCameraFoundError(f"{error} (HOSTNAME, the robot, is taken to be {hostname!r})") from error
 
 
 def _source(flags: argparse.Namespace) -> str:
@@ -262,7 +286,7 @@ def _looks_like_hostname(text: str, folder: Path) -> bool:
 
 
 def _is_video_file(path: Path) -> bool:
-    return path.suffix.lower() in _VIDEO_SUFFIXES or path.is_file()
+    return path.suffix.lower() in _VIDEO_SUFFIXES or os.path.isfile(path)  # False for what is too long for a path
 
 
 def _put_camera_flags_over(cameras: Any, flags: argparse.Namespace) -> None:

@@ -29,6 +29,7 @@ class Health:
     def __init__(self, name: str, timing: Timing, *, needs_frames: bool) -> None:
         self.error_code: ErrorCode | None = None
         self.robot_clock_offset_ns: int | None = None
+        self.turned_ns = 0  # when this process last began or ended to be idle
         self._name = name
         self._timing = timing
         self._needs_frames = needs_frames
@@ -36,6 +37,7 @@ class Health:
         self._rate = FrameRate()
         self._error_text: str | None = None
         self._error_said = False  # by this process, as opposed to the ones before it
+        self._is_idle = False
         self._frames = 0
         self._last_frame: dict[str, Any] = {}
         self._lasting_facts: dict[str, Any] = {}  # of this process, beside those of its last beat
@@ -61,6 +63,7 @@ class Health:
         self._error_said = False
         self._frames = 0
         self._lasting_facts, self._beat_facts = {}, {}
+        self._is_idle, self.turned_ns = False, 0
 
     def end(self) -> None:
         """The process is gone, and with it its frames."""
@@ -80,6 +83,8 @@ class Health:
         works = beat.frames > self._frames or beat.idle or not self._needs_frames
         self._frames = beat.frames
         self._beat_facts = beat.facts
+        if beat.idle is not self._is_idle:
+            self._is_idle, self.turned_ns = beat.idle, now_ns
         self._rate.add(now_ns, beat.frames)
         if beat.frame_number is not None:
             self._last_frame = beat.model_dump(include=_LAST_FRAME)

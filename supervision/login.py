@@ -28,6 +28,12 @@ class Login:
         """Name and password, if the environment has both."""
         return (self._username, self._password) if self._username and self._password else None
 
+    def check_whole(self) -> None:
+        """Raise ConfigurationError for half a user: there is nobody else, and he cannot be meant like this."""
+        if bool(self._username) != bool(self._password):
+            has, lacks = (USERNAME, PASSWORD) if self._username else (PASSWORD, USERNAME)
+            raise ConfigurationError(f"robot: the environment has {has}, and no {lacks}; a user needs both")
+
     def asked_for(self, username: str = "") -> tuple[str, str]:
         """Name (this one, if it is given) and password, asked for on the terminal once if need be.
 

@@ -176,6 +176,9 @@ class Supervisor:
         except ConfigurationError as error:
             _log.error("%s; nothing was changed", error)
             return
+        except Exception as error:  # whatever a file can bring about: the cameras that run must not end for it
+            _log.error("the configuration could not be read again: %s; nothing was changed", error, exc_info=error)
+            return
         if (settings.instance, settings.simulate) != (self._settings.instance, self._settings.simulate):
             _log.error("`instance` and `simulate` cannot change while running; nothing was changed")
             return
@@ -189,7 +192,7 @@ class Supervisor:
             self._stop(crew, now_ns, "the time is over")
         elif refusing := crew.indispensable_and_refusing():
             self._exit_code = exit_codes.BAD_CONFIGURATION
-            self._stop(crew, now_ns, f"the {refusing.name} refuses its configuration: stopping")
+            self._stop(crew, now_ns, f"nothing can be served without the {refusing.name}: stopping")
         elif crew.cameras and all(child.state == "finished" for child in crew.cameras.values()):
             self._stop(crew, now_ns, "every camera has finished: stopping")
 

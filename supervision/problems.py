@@ -1,11 +1,19 @@
 """What pydantic finds wrong with a configuration, as one line for the person who wrote the file."""
 
+import difflib
 import json
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from supervision.settings import without_credentials
+from supervision.camera_settings import (
+    CameraInterfaceSettings,
+    CameraModelSettings,
+    CameraSettings,
+    MountSettings,
+    SyntheticSettings,
+)
+from supervision.settings import RobotSettings, ServiceSettings, Settings, without_credentials
 
 _HIDDEN_TABLE = "robot"  # no value in it is shown: any of them may be the secret in the wrong place
 _NAME = "a name is 1 to 32 of a-z, 0-9, _ and -"
@@ -13,7 +21,6 @@ _LINE = "is 1 to 128 characters in one line"
 
 # TOML's words, and those of the example file, where pydantic's are of JSON or of regular expressions.
 _OF_TYPE = {
-    "extra_forbidden": "unknown key",
     "missing": "is missing",
     "dict_type": "should be a table",
     "model_type": "should be a table",
@@ -23,7 +30,9 @@ _OF_TYPE = {
     "bool_type": "should be true or false",
     "int_type": "should be a whole number",
     "float_type": "should be a number",
+    "json_invalid": "a number in it is too long, or its tables or lists are nested too deeply",
 }
+_OF_LENGTH = {"codec": "should be four characters, as in MJPG", "hostname": "is empty"}
 _OF_PATTERN = {
     "source_name": _LINE,
     "parent": _LINE,
@@ -33,12 +42,25 @@ _OF_PATTERN = {
     "allowed_peers": "should be an address or a name",
 }
 _AFTER_NAME = 2  # cameras, its name, …
+_TABLES: dict[str, type[BaseModel]] = {
+    "robot": RobotSettings,
+    "service": ServiceSettings,
+    "synthetic": SyntheticSettings,
+    "camera_interface": CameraInterfaceSettings,
+    "camera_model": CameraModelSettings,
+    "mount": MountSettings,
+}
+_LIKENESS = 0.7  # of an unknown key to a known one, for which it may be meant
+
 _OF_UNION = {"arguments": "should be a list or a table", "device": "should be an index, a path or a URL"}
 
 
 def first_problem(error: ValidationError) -> str:
-    """Name the first key that is wrong, what is wrong with it, and how many others are. No secret is shown."""
-    problems = error.errors(include_url=False)
+    """Name the first key that is wrong, what is wrong with it, and how many others are. No secret is shown.
+
+    Unknown keys come first: what is missing may be there, under a name with a typing mistake.
+    """
+    problems = sorted(error.errors(include_url=False), key=lambda problem: problem["type"] != "extra_forbidden")
     first, keys = problems[0], _keys(problems[0])
     others = {".".join(_keys(problem)) for problem in problems} - {".".join(keys)}
     is_secret = first["type"] == "extra_forbidden" or keys[:1] == [_HIDDEN_TABLE]
@@ -72,9 +94,23 @@ def _what(problem: Any, keys: list[str]) -> str:
         return "is missing: the list is too short"
     if keys and len(keys) < len(loc) and keys[-1] in _OF_UNION:
         return _OF_UNION[keys[-1]]
+    if kind in ("string_too_short", "string_too_long") and keys[-1] in _OF_LENGTH:
+        return _OF_LENGTH[keys[-1]]
     if kind == "string_pattern_mismatch":
         return next((words for key, words in _OF_PATTERN.items() if key in keys), str(problem["msg"]))
-    return _OF_TYPE.get(kind) or str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+    of_type = _OF_TYPE.get(kind)
+    if kind == "extra_forbidden":
+        of_type = f"unknown key{_meant(keys)}"
+    return of_type or str(problem["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+
+
+def _meant(keys: list[str]) -> str:
+    """The known key of this table that looks like an unknown one, as a question; "" for none."""
+    *tables, key = keys
+    of_camera = len(tables) == _AFTER_NAME and tables[0] == "cameras"
+    model = Settings if not tables else CameraSettings if of_camera else _TABLES.get(tables[-1])
+    like = difflib.get_close_matches(key, model.model_fields, 1, _LIKENESS) if model else []
+    return f"; is {like[0]} meant?" if like else ""
 
 
 def _shown_value(value: Any) -> str:

@@ -13,6 +13,8 @@ LARGEST_BYTES = 1 << 20
 
 def read_small_file(path: Path, largest_bytes: int = LARGEST_BYTES) -> bytes:
     """Return what is in a regular file. Raises OSError, whose `strerror` says what is wrong, for any other too."""
+    if "\0" in str(path):
+        raise OSError(errno.EINVAL, "is no path", str(path))
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)  # no wait for a pipe's writer
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):

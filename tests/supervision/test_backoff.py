@@ -53,11 +53,13 @@ def test_an_idle_camera_is_forgiven_for_its_promises() -> None:
     for second in range(3):
         health.take_beat(Beat.model_validate({"report": "beat", "within_ms": 1000, "idle": True}), second * SECOND_NS)
     assert health.error_code is None
+    assert health.turned_ns == 0
     assert health.fields(3 * SECOND_NS)["facts"]["idle"] is True
     for second in range(3, 62):
         beat = {"report": "beat", "within_ms": 1000, "frames": second // 10, "idle": second % 10 > 0}
         health.take_beat(Beat.model_validate(beat), second * SECOND_NS)
     assert health.next_delay_s() == 0.0
+    assert health.turned_ns == 61 * SECOND_NS
 
 
 def test_error_is_over_after_two_seconds_of_frames() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from supervision.child import Child
 from supervision.process import ChildProcess, Death
+from supervision.reports import Beat
 from supervision.timing import Timing
 
 SECOND_NS = 1_000_000_000
@@ -134,3 +135,14 @@ def test_only_the_main_thread_starts_children() -> None:
 def test_deaths_are_named(returncode: int, text: str) -> None:
     """A signal is shown by its name, an exit code by its number."""
     assert str(Death(1, returncode)) == text
+
+
+def test_how_long_a_camera_has_been_idle() -> None:
+    """A running camera that turned idle is that since then, and not since it runs."""
+    child = Child("front", "camera", "no.module", "{}")
+    child._become("running", 5)
+    assert child.record(100).since_ns == 5
+    child.health.take_beat(Beat.model_validate({"report": "beat", "within_ms": 1000, "idle": True}), 50)
+    assert child.record(100).since_ns == 50
+    child._become("killing", 70)
+    assert child.record(100).since_ns == 70

@@ -24,9 +24,31 @@ ONE_CAMERA = "simulate = true\n[cameras.front]\ndevice = 0\n"
 REAL = '[robot]\nhostname = "127.0.0.1"\nguid = "g"\nsecret = "s"\n[cameras.front]\ndevice = 0\n'
 USER = REAL.replace("guid", "username").replace("secret", "password").replace('"g"', '"u"').replace('"s"', '"p"')
 OWN = 'simulate = true\n[cameras.a]\ndriver = "camera_interface"\n'
+WANTS = 'the table camera_interface needs driver = "camera_interface"'
 PAYLOAD = '[robot]\nguid = "g"\nsecret = "s"\n[cameras.front]\ndevice = 0\n'
 
 MISTAKES = {
+    "a number of 5000 digits": (ONE_CAMERA + f"fps = 1{'0' * 5000}", "4300"),
+    "a hexadecimal number of 5000 digits": (ONE_CAMERA + f"fps = 0x1{'0' * 5000}", "4300"),
+    "an index of 5000 digits": (ONE_CAMERA.replace("0", f'"{"1" * 5000}"') + "fps = -1.0", "cameras.front.fps:"),
+    "lists in lists": (f"instance = {'[' * 3000}{']' * 3000}", "nested too deeply"),
+    "tables in tables": (ONE_CAMERA + f"parameters{'.a' * 3000} = 1", "nested too deeply"),
+    "tables in some tables": (ONE_CAMERA + f"parameters{'.a' * 300} = 1", "nested too deeply"),
+    "unknown key beside a missing one": (
+        "simulate = true\n[cameras.a]\ndevise = 0",
+        "a.devise: unknown key; is device",
+    ),
+    "unknown key hides what is missing": (
+        OWN + 'camera_interface = { faktory = "a:B" }',
+        "is factory meant?, and 1 more",
+    ),
+    "table with a typing mistake": (
+        "simulate = true\n[camera.a]\ndevice = 0",
+        "camera: unknown key; is cameras meant?",
+    ),
+    "key of the robot": (REAL.replace("hostname", "hostnam"), "robot.hostnam: unknown key; is hostname meant?"),
+    "class without its driver": (OWN.replace('driver = "camera_interface"', 'camera_interface.factory = "a:B"'), WANTS),
+    "certificate with a zero byte": (REAL.replace("[cameras", 'ca = "a\\u0000"\n[cameras'), "is no path"),
     "not toml": ("= 1", "line 1"),
     "twice the same key": ("simulate = true\nsimulate = true", "Cannot overwrite"),
     "unknown key": ("speed = 1\n" + ONE_CAMERA, "speed: unknown key"),
@@ -57,7 +79,7 @@ MISTAKES = {
     "fps is a date": (ONE_CAMERA + "fps = 2024-01-01", "dates and times"),
     "width alone": (ONE_CAMERA + "width = 640", "cameras.front: width and height go together"),
     "width is enormous": (ONE_CAMERA + "width = 99999999\nheight = 10", "cameras.front.width:"),
-    "codec": (ONE_CAMERA + 'codec = "H"', "cameras.front.codec:"),
+    "codec": (ONE_CAMERA + 'codec = "H"', "codec: should be four characters, as in MJPG"),
     "slots": (ONE_CAMERA + "slots = 3", "cameras.front.slots:"),
     "slots is a bool": (ONE_CAMERA + "slots = true", "cameras.front.slots:"),
     "max age": (ONE_CAMERA + "max_age_s = 0", "cameras.front.max_age_s:"),
@@ -82,7 +104,7 @@ MISTAKES = {
     "host_ip": ('service.host_ip = "home"\n' + REAL, "service.host_ip:"),
     "host_ip of everybody": ('service.host_ip = "0.0.0.0"\n' + REAL, "service.host_ip:"),
     "hostname with an empty label": (REAL.replace("127.0.0.1", "a..b"), "robot.hostname: 'a..b' is no name"),
-    "hostname is empty": (REAL.replace("127.0.0.1", ""), "robot.hostname:"),
+    "hostname is empty": (REAL.replace("127.0.0.1", ""), "robot.hostname: is empty"),
     "no certificate": (REAL.replace("[cameras", 'ca = "no.pem"\n[cameras'), "no.pem: No such file"),
     "certificate is a folder": (REAL.replace("[cameras", 'ca = "."\n[cameras'), "is no file"),
     "certificate is none": (REAL.replace("[cameras", 'ca = "pipeline.toml"\n[cameras'), "is no certificate"),
@@ -125,7 +147,7 @@ MISTAKES = {
         "front.synthetic: is for driver synthetic",
     ),
     "codec of a class": (OWN + 'codec = "MJPG"\ncamera_interface.factory = "a:B"', "cameras.a.codec: is for driver"),
-    "no factory": (OWN, "the table camera_interface go together"),
+    "no factory": (OWN, "driver camera_interface needs the table"),
     "factory is no name": (OWN + 'camera_interface.factory = "a"', 'factory: should be "module:Name" (it is "a")'),
     "factory is a file": (OWN + 'camera_interface.factory = "a.py:B"', "a.py is a file; its module is a:B"),
     "arguments": (OWN + 'camera_interface = { factory = "a:B", arguments = 5 }', "arguments: should be a list or a"),

@@ -3,11 +3,13 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from supervision.camera_settings import CameraSettings
 from supervision.configuration import ConfigurationError, shown_device, source_name
+from supervision.discovery import NoCameraFoundError
 from supervision.flags import parse_flags, settings_from_flags, split_devices
 from supervision.process import PROJECT_FOLDER
 from supervision.settings import DEFAULT_PORT, PAYLOAD_CREDENTIALS, Settings
@@ -77,7 +79,11 @@ def test_payload_or_external_anywhere(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["robot", "another"], "unrecognized arguments: another"),
+        (["robot", "another"], "unrecognized arguments: another; 'robot' is taken for HOSTNAME"),
+        (
+            ["extrenal", "127.0.0.1"],
+            "'extrenal' is taken for HOSTNAME, beside which only payload or external may stand",
+        ),
         (["payload", "external"], "unrecognized arguments: external"),
         (["robot", "--no-such-flag"], "unrecognized arguments: --no-such-flag"),
         (["--res-width", "640"], "--res-width and --res-height go together"),
@@ -184,6 +190,20 @@ def test_host_ip_is_the_end_of_the_route(tmp_path: Path) -> None:
 def test_hostname_without_devices_finds_cameras(tmp_path: Path) -> None:
     """A robot alone is served with whatever is plugged in."""
     assert list(settings_of(tmp_path, "127.0.0.1", *GUID).cameras) == ["video7"]
+
+
+def test_whoever_has_no_camera_hears_what_was_taken_for_the_robot(tmp_path: Path) -> None:
+    """A device without its flag, or a word with a typing mistake, is a HOSTNAME."""
+
+    def none() -> dict[str, Any]:
+        raise NoCameraFoundError("no camera was found")
+
+    for arguments, words in (
+        (["extrenal"], r"found \(HOSTNAME, the robot, is taken to be 'extrenal'\)"),
+        ([], "found"),
+    ):
+        with pytest.raises(NoCameraFoundError, match=f"{words}$"):
+            settings_from_flags(parse_flags(arguments), tmp_path, none)
 
 
 @pytest.mark.skipif(PAYLOAD_CREDENTIALS.exists(), reason="this is a payload computer")

@@ -87,7 +87,9 @@ def test_a_payload_computer_is_itself(
     ("arguments", "environment", "words"),
     [
         (("127.0.0.1",), {}, "needed to authenticate"),
-        (("127.0.0.1",), {USERNAME: "u"}, "needed to authenticate"),
+        (("127.0.0.1",), {USERNAME: "u"}, f"the environment has {USERNAME}, and no {PASSWORD}"),
+        (("127.0.0.1",), {PASSWORD: "env secret"}, f"the environment has {PASSWORD}, and no {USERNAME}"),
+        (("payload", "127.0.0.1"), {USERNAME: "u"}, "needed to authenticate"),
         (("payload", "127.0.0.1"), ENVIRONMENT, "needed to authenticate"),
         (("external", "127.0.0.1"), {USERNAME: "u"}, f"no {PASSWORD} of this user, and no terminal"),
         (("external", "127.0.0.1"), {}, f"no {USERNAME} and {PASSWORD} of this user"),

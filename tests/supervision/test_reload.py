@@ -53,6 +53,14 @@ def test_mistake_changes_nothing(supervisor: RunningSupervisor, mistake: dict[st
     assert [supervisor.wait_until_working(name) for name in ("same", "changed", "removed", "servicer")] == pids
 
 
+def test_a_file_that_nobody_has_thought_of_changes_nothing(supervisor: RunningSupervisor) -> None:
+    """Reading it fails in a way that is no ConfigurationError: the running cameras do not end for that."""
+    pid = supervisor.wait_until_working("same")
+    reload(supervisor, "no document at all")
+    wait_for(lambda: "could not be read again" in supervisor.log, "the failure is told")
+    assert supervisor.wait_until_working("same") == pid
+
+
 def test_who_refused_tries_again(tmp_path: Path) -> None:
     """With the same configuration: what a camera missed (a module, a parameter) may be there by now."""
     cameras = {"same": "work", "picky": "refuse"}
