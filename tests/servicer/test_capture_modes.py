@@ -433,6 +433,22 @@ def test_many_sets_of_parameters_for_one_camera_fit_into_one_call() -> None:
         assert [answer.shot.capture_params.gain for answer in answers] == [*gains, 0.0]
 
 
+def test_a_picture_that_is_made_between_waits_is_work_like_any_other(
+    asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It needs a place among those that are worked on, as the pictures of calls that need not wait do."""
+    had_places, encoded = [], ServedCamera.encoded
+
+    def look(*call: Any) -> Any:
+        had_places.append(admission.current()._has_place)
+        return encoded(*call)
+
+    monkeypatch.setattr(ServedCamera, "encoded", look)
+    served, _, _ = asked()
+    served.get(wanting(gain=3.0), "front", wanting(gain=4.0))
+    assert had_places == [True] * 3
+
+
 def test_what_is_filled_early_and_grows_old_is_captured_again_or_withdrawn(asked: Any) -> None:
     """Never served: the promise of freshness is that of the whole answer."""
     slowly = threading.Event()
