@@ -154,8 +154,12 @@ class CaptureLoop:
             if shot is not None:
                 self._answer(group, shot)
         if not _is_default(request):
-            now_s = time.monotonic()
-            self._others_until_s = now_s + (now_s - begun_s)
+            self._give_back(time.monotonic() - begun_s)
+
+    def _give_back(self, took_s: float) -> None:
+        """Let the others have the camera for as long, to the nearest frame."""
+        fps = self._defaults.description.fps
+        self._others_until_s = time.monotonic() + took_s - (0.5 / fps if fps else 0.0)
 
     def _has_right_frame(self, group: list[Waiting]) -> bool:
         """Whether the last frame will do: exposed after everybody had asked, or the newest of a running camera."""

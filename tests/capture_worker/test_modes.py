@@ -270,8 +270,8 @@ def test_on_request_nothing_happens_without_a_request() -> None:
 
 
 def test_continuous_capture_goes_on_between_requests() -> None:
-    """However many ask, a frame with the defaults follows each, and nothing is applied that is in force already."""
-    with Stage(ScriptedCamera(), mode="continuous") as stage, Client(stage.instance) as client:
+    """However many ask, every other frame has the defaults, and nothing is applied that is in force already."""
+    with Stage(ScriptedCamera(fps=1.0), mode="continuous") as stage, Client(stage.instance) as client:
         stage.turn(3)
         assert stage.camera.applied == [1.0]
         for value in range(10, 30):
@@ -280,6 +280,7 @@ def test_continuous_capture_goes_on_between_requests() -> None:
         custom = {client.answer().frame_number for _ in range(20)}
     assert stage.camera.applied == [1.0, *itertools.chain(*((float(value), 1.0) for value in range(10, 30)))]
     assert len(custom) == 20
+    assert stage.camera.captures == 3 + 2 * 20
 
 
 def test_while_asked_it_captures_until_nobody_has_asked_for_a_while() -> None:
