@@ -158,6 +158,7 @@ class DecodingCamera(Camera, Protocol):
         ...
 
 
+_LARGEST_SIDE = 65535  # of what a ring can describe; no JPEG can be larger
 _RAW_KINDS = {
     ("uint8", 1): Encoding.MONO8,
     ("uint8", 3): Encoding.BGR8,
@@ -181,6 +182,10 @@ def raw_frame(pixels: object, captured_ns: int, *, lost: int = 0, depth: bool = 
     if depth and encoding is Encoding.MONO16:
         encoding = Encoding.DEPTH16
     rows, cols = pixels.shape[:2]
+    if max(rows, cols) > _LARGEST_SIDE:
+        raise CorruptFrameError(
+            f"the camera returned {cols} x {rows} pixels; no side may have more than {_LARGEST_SIDE}"
+        )
     whole = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<"))
     return CapturedFrame(whole, rows, cols, encoding, captured_ns, lost)
 

@@ -1,5 +1,6 @@
 """What the SDK's camera classes return, image data of any kind and a time, as this pipeline's frames know it."""
 
+import math
 import numbers
 import time
 from dataclasses import replace
@@ -12,7 +13,9 @@ from capture_worker import jpeg
 from capture_worker.camera import CapturedFrame, CorruptFrameError, jpeg_frame, raw_frame
 from shm import Encoding
 
-_OLDEST_S = 60.0  # an older time is a clock of another kind, or one that was never set
+_OLDEST_S = 60.0  # an older time is that of an old picture, or of a clock of another kind
+_CLOCKS_AGE_S = 365 * 86400.0  # a still older one is of a clock that was never set
+_WHOLE_SECOND_NS = 1_100_000_000  # so long a time in whole seconds stands still
 _AHEAD_S = 0.1  # how far a driver's times may run ahead of the clock
 _SWAPPED = {Encoding.BGR8: cv2.COLOR_RGB2BGR, Encoding.BGRA8: cv2.COLOR_RGBA2BGRA}
 
@@ -45,19 +48,69 @@ def monotonic_ns(timestamp: object) -> int | None:
 
     To be called at once: until then, a step of the wall clock moves the frame in time.
     """
-    if not isinstance(timestamp, numbers.Real) or isinstance(timestamp, bool):
-        return None
     now_ns = time.monotonic_ns()
-    try:
-        age_s = time.time() - float(timestamp)
-    except OverflowError:
+    age_s = _age_s(timestamp)
+    if age_s is None or not -_AHEAD_S <= age_s <= _OLDEST_S:
         return None
-    return now_ns - round(max(age_s, 0.0) * 1e9) if -_AHEAD_S <= age_s <= _OLDEST_S else None
+    return now_ns - round(max(age_s, 0.0) * 1e9)
+
+
+class CaptureTimes:
+    """What one class says are the times of its pictures, as CLOCK_MONOTONIC.
+
+    A picture that is returned again and again with its own time must not become new when that is a minute ago. So an
+    impossible time is only overlooked in a class that has never given a possible one, and moves on.
+    """
+
+    def __init__(self) -> None:
+        self._believes = False
+        self._last_s: float | None = None  # what a clock of another kind said last, and when it did so first
+        self._last_ns = 0
+        self._moves = False
+
+    def captured_ns(self, timestamp: object) -> int | None:
+        """Turn a time into CLOCK_MONOTONIC, at once (see `monotonic_ns`); None for what says nothing.
+
+        Raises CorruptFrameError for that of an old picture.
+        """
+        captured_ns = monotonic_ns(timestamp)
+        if captured_ns is not None:
+            self._believes = True
+            return captured_ns
+        age_s = _age_s(timestamp)
+        if age_s is None:
+            return None
+        if self._believes:
+            when = f"{age_s:.0f} s ago" if age_s > 0 else f"in {-age_s:.0f} s"
+            raise CorruptFrameError(f"the camera returned a picture of another time: its own is {when}")
+        return self._of_unknown_clock(age_s, float(timestamp))  # type: ignore[arg-type]  # has an age: it is a number
+
+    def _of_unknown_clock(self, age_s: float, seconds: float) -> int | None:
+        """An old picture's time stands still, a clock that is wrong by hours moves: until then nobody can tell."""
+        if not _OLDEST_S < age_s < _CLOCKS_AGE_S:
+            return None
+        now_ns = time.monotonic_ns()
+        if seconds != self._last_s:
+            self._moves, self._last_s, self._last_ns = self._last_s is not None, seconds, now_ns
+        elif now_ns - self._last_ns >= (_WHOLE_SECOND_NS if seconds.is_integer() else 0):
+            raise CorruptFrameError(f"the camera returned the same picture again: its time is {age_s:.0f} s ago")
+        return None if self._moves else max(0, now_ns - round(age_s * 1e9))
 
 
 def kind_of(data: Any) -> str:
     """What to call image data in a sentence."""
     return f"an array {data.shape} of {data.dtype}" if isinstance(data, np.ndarray) else type(data).__name__
+
+
+def _age_s(timestamp: object) -> float | None:
+    """How long ago a time of the wall clock is; None for what is no finite number."""
+    if not isinstance(timestamp, numbers.Real) or isinstance(timestamp, bool):
+        return None
+    try:
+        age_s = time.time() - float(timestamp)
+    except OverflowError:
+        return None
+    return age_s if math.isfinite(age_s) else None
 
 
 def _in_our_order(frame: CapturedFrame) -> CapturedFrame:

@@ -30,7 +30,7 @@ from capture_worker.camera import (
     ParametersRejectedError,
     ReadFailedError,
 )
-from capture_worker.camera_data import frame_of, kind_of, monotonic_ns
+from capture_worker.camera_data import CaptureTimes, frame_of, kind_of
 from capture_worker.camera_loading import UserCamera, accepts, in_words, load
 from capture_worker.own_decode import OwnDecoder
 from capture_worker.own_picture import DEPTH
@@ -66,6 +66,7 @@ class CameraInterfaceCamera:
         self._last: tuple[Any, tuple[int, int]] | None = None  # what `decode` is to make a picture of
         self._spec: dict[str, Any] | None = None
         self._custom_params: Any = None
+        self._times = CaptureTimes()
         self._said: set[tuple[str, str]] = set()
 
     def __enter__(self) -> "CameraInterfaceCamera":
@@ -163,7 +164,7 @@ class CameraInterfaceCamera:
             data, timestamp = self._call()
         finally:
             self._set_next_due(begun_ns)
-        captured_ns = monotonic_ns(timestamp)
+        captured_ns = self._times.captured_ns(timestamp)
         self._is_coarse = captured_ns is not None and float(timestamp).is_integer()
         if captured_ns is None:
             self._say_once("%s says %.80r is its time: the time before the call is used", self._method, timestamp)

@@ -275,11 +275,50 @@ def test_an_impossible_time_is_replaced_by_that_of_the_call(timestamp: Any, capl
     assert caplog.text.count("is its time: the time before the call is used") == 1
 
 
-@pytest.mark.parametrize("age_s", [-3600.0, -1.0, 61.0, 1e6])
+@pytest.mark.parametrize("age_s", [-3600.0, -1.0, 1e9])
 def test_a_time_in_the_future_or_long_ago_is_none(age_s: float) -> None:
     """Neither a wrong clock nor one that was never set makes a frame fresh or stale."""
     before_ns, captured_ns, after_ns = timed(time.time() - age_s)
     assert before_ns <= captured_ns <= after_ns - 10_000_000
+
+
+@pytest.mark.parametrize("age_s", [61.0, 7200.0])
+def test_a_clock_that_is_wrong_moves_all_the_same(age_s: float) -> None:
+    """Local time instead of UTC: the first picture may be an old one, and is as old as it says. The next is new."""
+    with own("troubled:Buffered", age_s) as camera:
+        first = next_frame(camera)
+        before_ns = time.monotonic_ns()
+        second = next_frame(camera)
+    assert first.captured_ns == pytest.approx(max(0, before_ns - age_s * 1e9), abs=5e9)
+    assert before_ns <= second.captured_ns <= time.monotonic_ns()
+
+
+@pytest.mark.parametrize("was_fresh", [False, True])
+def test_an_old_picture_never_becomes_new(was_fresh: bool) -> None:
+    """A class returns its last picture for ever, with its honest time: after a minute neither, nor in a new process."""
+    with own("troubled:Timed") as camera:
+        camera._user.camera.timestamp = time.time() - (1.0 if was_fresh else 70.0)
+        assert next_frame(camera).captured_ns < time.monotonic_ns() - 900_000_000
+        camera._user.camera.timestamp -= 70.0 if was_fresh else 0.0
+        for _ in range(2):
+            with pytest.raises(CorruptFrameError, match=r"the camera returned .* 7[0-9] s ago"):
+                next_frame(camera)
+
+
+def test_a_wrong_clock_in_whole_seconds_is_no_old_picture() -> None:
+    """It stands still for a second; a picture that is as old as it says is served by nobody meanwhile."""
+    with own("troubled:Buffered", arguments={"age_s": 7200.0, "whole_seconds": True}) as camera:
+        while next_frame(camera).captured_ns < (before_ns := time.monotonic_ns()) - 60_000_000_000:
+            pass
+        assert all(next_frame(camera).captured_ns >= before_ns for _ in range(20))
+
+
+def test_a_time_that_is_missing_once_is_that_of_the_call() -> None:
+    """It says nothing, and so nothing about an old picture."""
+    with own("troubled:Timed") as camera:
+        for timestamp in (time.time(), None, time.time(), math.nan):
+            camera._user.camera.timestamp = timestamp
+            assert next_frame(camera).captured_ns >= time.monotonic_ns() - 5_000_000_000
 
 
 @pytest.mark.parametrize("number", [float, np.float64, fractions.Fraction])

@@ -58,6 +58,8 @@ def test_scattered_pixels_are_gathered() -> None:
         np.zeros(24, np.uint8),
         np.zeros((1, 4, 6, 3), np.uint8),
         np.zeros((4, 6), bool),
+        np.zeros((65536, 1), np.uint8),
+        np.zeros((1, 65536, 3), np.uint8),
     ],
 )
 def test_what_is_no_picture_is_refused(thing: object) -> None:
