@@ -27,6 +27,7 @@ class SourceDescription:
         self._settings = settings
         self._frame_name, self._snapshot = _place(name, settings)
         self._misfits: set[tuple[int, int]] = set()  # sizes that the camera model is not for
+        self._cut: set[tuple[int, int]] = set()  # sizes that the crop reaches beyond
 
     def source(self, encoding: Encoding | None, size: tuple[int, int] | None) -> Any:
         """The `image_pb2.ImageSource`: the name alone while nobody knows the frames' encoding and (rows, cols)."""
@@ -48,6 +49,7 @@ class SourceDescription:
         with them, and rows and cols stay what the camera can deliver.
         """
         model = self._settings.camera_model
+        self._warn_of_crop(frame_size)
         try:
             upright_size = self.orientation.size(*frame_size)
             sent_size = sent_size or upright_size
@@ -68,6 +70,24 @@ class SourceDescription:
             "%s: its camera model is for %d x %d pixels and its frames are %d x %d: probably a cropped sensor mode, "
             "where the model is wrong; calibrate in this mode",
             *(self._name, model.width, model.height, cols, rows),
+        )
+
+    def _warn_of_crop(self, frame_size: tuple[int, int]) -> None:
+        """Say once per size that not all of the configured crop is there."""
+        crop, (rows, cols) = self.orientation.crop, frame_size
+        if crop is None or (crop[0] + crop[2] <= cols and crop[1] + crop[3] <= rows):
+            return
+        if frame_size in self._cut or len(self._cut) >= _MOST_MISFITS:
+            return
+        self._cut.add(frame_size)
+        try:
+            width, height = self.orientation.box(rows, cols)[2:]
+        except NothingLeftError as error:
+            _log.warning("%s: %s: no picture can be made of it", self._name, error)
+            return
+        _log.warning(
+            "%s: the crop %s reaches beyond the frames of %d x %d pixels: %d x %d of its %d x %d are left",
+            *(self._name, list(crop), cols, rows, width, height, crop[2], crop[3]),
         )
 
     def locate(self, shot: Any) -> None:

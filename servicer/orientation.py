@@ -41,7 +41,7 @@ class Orientation:
 
     def apply(self, picture: Picture) -> Picture:
         """Put a picture upright: a view of it where that is possible. Raises NothingLeftError."""
-        left, top, cols, rows = self._box(*picture.shape[:2])
+        left, top, cols, rows = self.box(*picture.shape[:2])
         picture = picture[top : top + rows, left : left + cols]
         if self.rotate:
             picture = cv2.rotate(picture, _ROTATIONS[self.rotate])
@@ -49,7 +49,7 @@ class Orientation:
 
     def size(self, rows: int, cols: int) -> tuple[int, int]:
         """Rows and cols of the upright picture of a frame of rows x cols. Raises NothingLeftError."""
-        _, _, width, height = self._box(rows, cols)
+        _, _, width, height = self.box(rows, cols)
         return (width, height) if self.rotate in (90, 270) else (height, width)
 
     def turn(self) -> Matrix:
@@ -62,7 +62,7 @@ class Orientation:
 
         Raises NothingLeftError.
         """
-        left, top, width, height = self._box(rows, cols)
+        left, top, width, height = self.box(rows, cols)
         shift = np.array([[1.0, 0.0, -left], [0.0, 1.0, -top], [0.0, 0.0, 1.0]])
         turn = np.eye(3)
         turn[:2, :2] = self.turn()
@@ -79,8 +79,8 @@ class Orientation:
             mirror[1] = (0.0, -1.0, rows - 1)
         return mirror
 
-    def _box(self, rows: int, cols: int) -> tuple[int, int, int, int]:
-        """The part of a frame that is shown: left, top, width, height."""
+    def box(self, rows: int, cols: int) -> tuple[int, int, int, int]:
+        """The part of a frame that is shown: left, top, width, height. Raises NothingLeftError."""
         left, top, width, height = self.crop or (0, 0, cols, rows)
         width, height = min(width, cols - left), min(height, rows - top)
         if width <= 0 or height <= 0:

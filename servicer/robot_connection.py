@@ -59,7 +59,8 @@ _SENTENCES: dict[type[Exception], str] = {
     UnregisteredServiceNameError: "the robot's directory has no such service",
     TimedOutError: "the robot does not answer",
     ProxyConnectionError: "the robot cannot be reached",  # the SDK's name for a refused connection
-    UnableToConnectToRobotError: "the robot cannot be reached",
+    # Not every gRPC says that it was the certificate.
+    UnableToConnectToRobotError: "the robot cannot be reached, or its certificate is not trusted (--robot-ca)",
 }
 
 
@@ -215,8 +216,8 @@ class _DeadlineTimeSync:
 
 def explain(error: Exception) -> str:
     """What went wrong with the robot, in words of one line, and always in the same ones."""
-    if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return "it answers, but with a certificate that is not a Spot's; for a simulated robot give --robot-ca"
+    if "CERTIFICATE_VERIFY_FAILED" in f"{error} {getattr(error, 'error', '')}":  # the SDK keeps what gRPC says there
+        return "it answers, but its certificate is not trusted; for a simulated robot, give its own with --robot-ca"
     for kind, sentence in _SENTENCES.items():
         if isinstance(error, kind):
             return sentence

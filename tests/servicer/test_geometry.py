@@ -259,6 +259,25 @@ def test_frames_of_another_shape_than_the_calibration_are_said_once_per_size(cap
     assert len(caplog.records) == 10
 
 
+def test_a_crop_that_is_not_all_there_is_said_once_per_size(caplog: pytest.LogCaptureFixture) -> None:
+    """What is left of it; or that nothing is: whoever reads the log need not ask for a picture first."""
+    settings = CameraSettings(driver="synthetic", crop=(100, 50, 200, 100))
+    description = SourceDescription("front", settings)
+    description.source(Encoding.MONO8, (150, 300))
+    assert not caplog.records
+    for size in [(150, 200), (120, 300), (50, 300), (150, 200)]:
+        description.source(Encoding.MONO8, size)
+    crop = "front: the crop [100, 50, 200, 100]"
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{crop} reaches beyond the frames of 200 x 150 pixels: 100 x 100 of its 200 x 100 are left",
+        f"{crop} reaches beyond the frames of 300 x 120 pixels: 200 x 70 of its 200 x 100 are left",
+        f"{crop} lies outside the frame of 300 x 50 pixels: no picture can be made of it",
+    ]
+    for rows in range(1, 40):
+        description.source(Encoding.MONO8, (rows, 320))
+    assert len(caplog.records) == 10
+
+
 @pytest.mark.parametrize(
     ("rpy_deg", "forward", "down"),
     [

@@ -332,6 +332,14 @@ def test_a_missing_certificate_is_an_error_in_words(robot: SimulatedRobot, tmp_p
         assert link.link._thread.is_alive()
 
 
+@pytest.mark.filterwarnings("ignore:.* is deprecated:DeprecationWarning")  # how the SDK reads its own certificates
+@pytest.mark.parametrize("ca", ["forgotten", "of another robot"])
+def test_a_certificate_that_is_not_trusted_is_said(robot: SimulatedRobot, ca: str) -> None:
+    """Whoever reads that nobody answers would look for a cable."""
+    with SimulatedRobot() as another, linked(robot, ca=None if ca == "forgotten" else another.ca_file) as link:
+        wait_for(lambda: "its certificate is not trusted" in link.link.state)
+
+
 def test_an_authority_that_is_taken_is_not_called_registered(robot: SimulatedRobot) -> None:
     """Another payload's service has it: calls to us would end there."""
     with linked(robot) as other:
