@@ -239,6 +239,8 @@ class CaptureLoop:
             )
         except UnsupportedRequestError as error:
             self._requests.fail(group, "unsupported", str(error))
+        except CorruptFrameError as error:
+            self._requests.fail(group, "picture", str(error))
         except CameraError as error:
             self._requests.fail(group, "camera", str(error))
 

@@ -20,6 +20,7 @@ Pairs = tuple[tuple[int, int], ...]  # image format, pixel format
 
 _ALL = tuple(own_picture.SAMPLES)
 _WIDE = (own_picture.DEPTH, own_picture.GREY_16)  # no JPEG holds them
+_MOST_TOLD = 10  # kinds of failures: a sentence may have another number in it each time
 _QUALITY = 75.0
 _BEST_QUALITY = 95.0  # of a picture that others will be made of
 
@@ -39,6 +40,7 @@ class OwnDecoder:
         self._rgb = rgb
         self._takes_request = _takes_request(user.camera.image_decode)
         self._frames_as: Any = None
+        self._told: set[str] = set()
         self._chooses_in: set[int] = set()  # the image formats whose pixel format may be left to the class
 
     def probe(self, data: Any, size: Size) -> None:
@@ -50,7 +52,7 @@ class OwnDecoder:
         working, failures = [], []
         for pair in tries:
             try:
-                image = self.make(data, size, self._request(*pair))
+                image = self._attempt(data, size, self._request(*pair))
             except CorruptFrameError as error:
                 failures.append(error)
                 continue
@@ -58,6 +60,7 @@ class OwnDecoder:
             if pair == (RAW, RGB) and not self._rgb:
                 self._compare_channels(data, image)
         if not working:
+            self._tell(failures[0])
             raise failures[0]
         if RGBA not in self._user.pixel_formats and (RAW, RGBA) not in working:
             # It repeats the word of the request: clients who find RGBA advertised would ask for it in RAW too.
@@ -83,13 +86,31 @@ class OwnDecoder:
 
     def _makes(self, data: Any, size: Size, image_format: int, pixel_format: int) -> bool:
         try:
-            self.make(data, size, self._request(image_format, pixel_format))
+            self._attempt(data, size, self._request(image_format, pixel_format))
         except CorruptFrameError:
             return False
         return True
 
     def make(self, data: Any, size: Size, request: Any) -> Any:
-        """Have the class make an `image_pb2.Image` of the data. Raises CorruptFrameError for what is none."""
+        """Have the class make an `image_pb2.Image` of the data. Raises CorruptFrameError for what is none.
+
+        The log shows where an exception came from.
+        """
+        try:
+            return self._attempt(data, size, request)
+        except CorruptFrameError as failure:
+            self._tell(failure)
+            raise
+
+    def _tell(self, failure: CorruptFrameError) -> None:
+        """Log a failure once per kind: the type of the class's own exception, with its stack, or the sentence."""
+        error = failure.__cause__
+        kind = str(failure) if error is None else type(error).__name__
+        if kind not in self._told and len(self._told) < _MOST_TOLD:
+            self._told.add(kind)
+            _log.warning("%s", failure, exc_info=error)
+
+    def _attempt(self, data: Any, size: Size, request: Any) -> Any:
         image = image_pb2.Image(rows=size[0], cols=size[1], format=request.image_format)
         decode = self._user.camera.image_decode
         try:
@@ -125,11 +146,12 @@ class OwnDecoder:
         for way in ways:
             request = self._request(*way, _BEST_QUALITY)
             try:
-                self.make(data, size, request)
+                self._attempt(data, size, request)
             except CorruptFrameError as error:
                 failures.append(error)
             else:
                 return request
+        self._tell(failures[0])
         raise failures[0]
 
     def _request(self, image_format: int, pixel_format: int, quality_percent: float = _QUALITY) -> Any:
@@ -143,7 +165,11 @@ class OwnDecoder:
     def _compare_channels(self, data: Any, image: Any) -> None:
         """Say it when captured pixels are passed on unchanged as RGB: OpenCV's are not, and the tutorial does that."""
         if isinstance(data, np.ndarray) and data.shape == (image.rows, image.cols, 3) and image.data == data.tobytes():
-            _log.warning("%s sends the pixels as they were captured and calls them RGB: are they?", self.method)
+            _log.warning(
+                "%s sends the pixels as they were captured and calls them RGB. If they are OpenCV's, red and blue are "
+                'swapped in RAW; image_decode = "pipeline" mends that',
+                self.method,
+            )
 
 
 def _takes_request(decode: Callable[..., Any]) -> bool:

@@ -192,12 +192,16 @@ class ImageEntry:
         if shot.captured_ns > time.monotonic_ns() or _age_s(shot.captured_ns) > self.camera.max_age_s:
             raise NoImageError(self._why_no_frame(newest))
         facts = newest if newest is not None and newest.frame_number == shot.frame_number else None
+        known = (
+            (None, math.nan, math.nan) if facts is None else ((facts.rows, facts.cols), facts.gain, facts.exposure_s)
+        )
         try:
-            if facts is None:
-                return own_pictures.encoded(shot, None, math.nan, math.nan)
-            return own_pictures.encoded(shot, (facts.rows, facts.cols), facts.gain, facts.exposure_s)
+            encoded = own_pictures.encoded(shot, *known)
         except own_pictures.BrokenPictureError as error:
+            self.camera.note_own_picture(str(error))
             raise NoImageError(str(error)) from error
+        self.camera.note_own_picture()
+        return encoded
 
     def _own_request(self) -> Any:
         asked = own_pictures.check(self._request, own_pictures.formats(self.camera.descriptor() or {}))
@@ -256,6 +260,8 @@ class ImageEntry:
             return self._parameters.refused(str(error))
         if error.failure == "unsupported":
             return _RefusedRequestError(_RESPONSE.STATUS_UNSUPPORTED_IMAGE_FORMAT_REQUESTED)
+        if error.failure == "picture":
+            self.camera.note_own_picture(str(error))
         away = isinstance(error, WorkerAwayError)
         return NoImageError((self._why_silent(self.camera.name) if away else None) or str(error))
 

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf import json_format
@@ -26,6 +26,7 @@ _LEAST_MAX_AGE_S = 0.5
 _MAX_AGE_PERIODS = 3
 _SHARED_PERIODS = 2  # so young a frame with somebody's own parameters serves others who ask for the same
 _PERIOD_SAMPLES = 5
+_FORGIVEN_S = 10.0  # after the failure of a camera's own class, if nobody asks it for anything more
 _AFTERWARDS_S = 2.0  # a capture is of use for the next call too, where the first could not wait for it
 
 
@@ -54,11 +55,15 @@ class FrameFacts:
 
 @dataclass(frozen=True, eq=False)
 class Undecodable:
-    """That no picture could be made of a frame: why, of what encoding, and what was wanted."""
+    """That no picture could be made of a frame: why, when, of what encoding, and what was wanted.
+
+    Without these two it was the camera's own class that failed.
+    """
 
     text: str
-    encoding: Encoding
-    wanted: image_request.Wanted
+    encoding: Encoding | None = None
+    wanted: image_request.Wanted | None = None
+    noted_s: float = field(default_factory=time.monotonic)
 
 
 class ServedCamera:
@@ -83,6 +88,7 @@ class ServedCamera:
         self._last_descriptor: Mapping[str, Any] | None = None
         self._spec = ParameterSpec(None)
         self._periods_s: deque[float] = deque(maxlen=_PERIOD_SAMPLES)
+        self._own_made_s = -math.inf  # when its class last made a picture
         self._others_until_ns = 0  # so long it may capture for somebody between its ordinary frames
         self._noting = threading.Lock()
 
@@ -202,14 +208,29 @@ class ServedCamera:
         return self._shared.get(key, wanted, make, timeout_s)
 
     def decodes_again(self) -> bool:
-        """Try with the newest frame what failed last; False if it fails again, or if there is no frame."""
+        """Try with the newest frame what failed last; False if it fails again, or if there is no frame.
+
+        Its own class is not asked, for that takes time of its camera: a picture for a client shows that it works again,
+        or that nobody wants one for a while.
+        """
         failure, facts = self.undecodable, self.newest(None)
-        if failure is None or facts is None or facts.encoding is not failure.encoding:
+        if failure is None:
+            return facts is not None
+        if failure.encoding is None or failure.wanted is None:
+            return self._own_made_s > failure.noted_s or time.monotonic() - failure.noted_s > _FORGIVEN_S
+        if facts is None or facts.encoding is not failure.encoding:
             return facts is not None
         try:
             return self._made(failure.wanted, failure.encoding, None) is not None
         except UndecodableFrameError:
             return False
+
+    def note_own_picture(self, failure: str | None = None) -> None:
+        """Take note that its class has made a picture, or why not."""
+        if failure is None:
+            self._own_made_s = time.monotonic()
+        else:
+            self.undecodable = Undecodable(failure.rstrip("."))
 
     def source(self, facts: FrameFacts | None) -> Any:
         """The `image_pb2.ImageSource` of this camera: the name alone until there was a frame."""

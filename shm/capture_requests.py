@@ -29,6 +29,7 @@ Kind = Literal[
 ]
 Failure = Literal[
     "camera",  # no frame, for the reason in the text
+    "picture",  # a frame, of which the camera class makes no picture although it should, for the reason in the text
     "parameters",  # the camera rejects these parameters
     "unsupported",  # the camera class does not make a picture of what was asked
     "busy",  # too many wait already

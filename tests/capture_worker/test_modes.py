@@ -411,7 +411,11 @@ def test_its_own_pictures_have_the_parameters_that_were_asked_for() -> None:
 
 @pytest.mark.parametrize(
     ("error", "failure"),
-    [(UnsupportedRequestError("no such format"), "unsupported"), (ReadFailedError("oh"), "camera")],
+    [
+        (UnsupportedRequestError("no such format"), "unsupported"),
+        (ReadFailedError("oh"), "camera"),
+        (CorruptFrameError("oh"), "picture"),
+    ],
 )
 def test_pictures_that_cannot_be_made_are_failures(error: Exception, failure: str) -> None:
     """What the class says is the answer, and the capture goes on."""

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from bosdyn.api import image_pb2
 
-from servicer import own_pictures
+from servicer import own_pictures, served_camera
+from servicer.health import DecodingHealth
 from servicer.image_request import Refusal
 from shm.capture_requests import CaptureAnswer, CaptureRequest
 from tests.capture_worker.harness import WorkerProcess
 from tests.capture_worker.own_cameras import own_camera
-from tests.servicer.scripted_worker import done
+from tests.servicer.scripted_worker import done, failed
 from tests.servicer.serving import IMAGE, STATUS, serving, smooth, wait_for
 from tests.servicer.test_capture_modes import told, wanting
 
@@ -168,6 +169,40 @@ def test_a_class_of_a_user_makes_its_pictures_in_its_worker() -> None:
             refused = served.one("front", image_format=JPEG)
             assert refused.status == STATUS.STATUS_UNSUPPORTED_IMAGE_FORMAT_REQUESTED
             assert list(refused.source.image_formats) == [RAW]
+
+
+def test_a_class_that_fails_to_make_a_picture_is_seen_by_the_operator(
+    asked: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a decode fault, until it has made one or nobody asks; what is unsupported or was not captured is none."""
+    failure = "unsupported"
+
+    def answer(request: CaptureRequest) -> CaptureAnswer:
+        return done(request) if failure == "none" else failed(request, failure, "it raised TypeError.")
+
+    served, _, _ = asked(answer, picture=picture(), **OWN)
+    camera = served.cameras["front"]
+    health = DecodingHealth(camera)
+    for failure in ("unsupported", "camera", "parameters", "busy"):  # noqa: B007  answer() reads it
+        served.one("front")
+        assert camera.undecodable is None
+    failure = "picture"
+    response = served.get("front")
+    assert response.image_responses[0].status == STATUS.STATUS_IMAGE_DATA_ERROR
+    assert response.header.error.message == "front: it raised TypeError."
+    for now_s in (0.0, 1.0, 9.0):
+        health.update(now_s)
+        assert health.fault == "front: it raised TypeError."
+        assert not camera.decodes_again()
+    monkeypatch.setattr(served_camera, "_FORGIVEN_S", 0.0)
+    assert camera.decodes_again()
+    monkeypatch.undo()
+    assert not camera.decodes_again()
+    failure = "none"
+    assert served.one("front").status == STATUS.STATUS_OK
+    for now_s in (10.0, 12.5):
+        health.update(now_s)
+    assert (health.fault, camera.undecodable) == (None, None)
 
 
 def test_who_wants_the_same_of_a_class_shares_one_picture(asked: Any) -> None:
