@@ -12,6 +12,7 @@ import operator
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bosdyn.client.image_service_helpers import CameraInterface, VisualImageSource
@@ -74,7 +75,7 @@ def _find(settings: CameraInterfaceSettings) -> Callable[..., Any]:
     module_name, _, name = settings.factory.partition(":")
     if settings.python_path is not None and sys.path[:1] != [str(settings.python_path)]:
         sys.path.insert(0, str(settings.python_path))
-    module = _import(module_name)
+    module = _import(module_name, settings)
     try:
         found = operator.attrgetter(name)(module)
     except AttributeError as error:
@@ -90,11 +91,15 @@ def _find(settings: CameraInterfaceSettings) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def _import(module_name: str) -> Any:
+def _import(module_name: str, settings: CameraInterfaceSettings) -> Any:
     try:
         return importlib.import_module(module_name)
     except (ModuleNotFoundError, SyntaxError) as error:
-        raise MisconfiguredError(f"the module {module_name} cannot be imported: {in_words(error)}") from error
+        where = ""
+        if isinstance(error, ModuleNotFoundError) and error.name == module_name.partition(".")[0]:
+            unset = ", and python_path is not set" if settings.python_path is None else ""
+            where = f"; it is neither in {settings.python_path or Path.cwd()} nor installed{unset}"
+        raise MisconfiguredError(f"the module {module_name} cannot be imported: {in_words(error)}{where}") from error
     except (Exception, SystemExit) as error:
         _log.warning("the module %s raised an exception", module_name, exc_info=error)
         raise OpenFailedError(f"the module {module_name} cannot be imported: {in_words(error)}") from error

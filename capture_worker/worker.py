@@ -2,10 +2,11 @@
 
 import logging
 import os
+from pathlib import Path
 
 from pydantic import ValidationError
 
-from capture_worker.camera import Camera, CameraError, EndOfVideoError
+from capture_worker.camera import Camera, CameraError, EndOfVideoError, OpenFailedError
 from capture_worker.defaults import apply_defaults
 from capture_worker.environment import opencv_environment
 from capture_worker.loop import CaptureLoop
@@ -81,6 +82,14 @@ class CaptureWorker:
             raise
 
 
+def _enter_folder(folder: Path | None) -> None:
+    """Make relative paths of a user's class those of its module's folder. Raises OpenFailedError."""
+    try:
+        os.chdir(folder or ".")
+    except OSError as error:
+        raise OpenFailedError(f"{folder}: {error.strerror}") from error
+
+
 def _make_camera(instance: str, name: str, settings: CameraSettings) -> Camera:
     """Choose the implementation, and load OpenCV only now: that takes time, and it reads its environment then."""
     os.environ.update(opencv_environment(settings))
@@ -88,7 +97,8 @@ def _make_camera(instance: str, name: str, settings: CameraSettings) -> Camera:
         from capture_worker.synthetic_camera import SyntheticCamera  # noqa: PLC0415 - loads OpenCV
 
         return SyntheticCamera(name, settings)
-    if settings.driver == "camera_interface":
+    if settings.camera_interface is not None:
+        _enter_folder(settings.camera_interface.python_path)
         from capture_worker.camera_interface import CameraInterfaceCamera  # noqa: PLC0415 - loads the SDK
 
         return CameraInterfaceCamera(name, settings)

@@ -61,6 +61,16 @@ def test_what_trying_again_cannot_mend_is_bad_configuration(factory: str, argume
         pass
 
 
+@pytest.mark.parametrize(("folder", "more"), [(None, ", and python_path is not set"), (PROJECT / "docs", "")])
+def test_a_module_that_is_not_found_was_looked_for_somewhere(folder: Path | None, more: str) -> None:
+    """Whoever forgot python_path reads that; a module that is missing in his own one is another matter."""
+    where = f"; it is neither in {folder or Path.cwd()} nor installed{more}$"
+    with pytest.raises(MisconfiguredError, match=where), own("no_such.module:Camera", python_path=folder):
+        pass
+    with pytest.raises(MisconfiguredError, match=r"No module named 'no_such'$"), own("incomplete:Camera"):
+        pass
+
+
 def test_two_sources_of_one_name_are_not_confused() -> None:
     """Neither silently replaces the other (D33)."""
     with (

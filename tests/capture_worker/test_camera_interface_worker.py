@@ -186,6 +186,12 @@ def test_a_class_that_prints_disturbs_nobody() -> None:
         assert "forged" in worker.log()
 
 
+def test_relative_paths_belong_to_the_folder_of_the_module() -> None:
+    """Wherever the supervisor was started."""
+    with WorkerProcess(own_camera("troubled:beside", "troubled.py")) as worker:
+        worker.wait_report("ready")
+
+
 def test_opencvs_limits_are_set_before_a_users_module_is_imported() -> None:
     """OpenCV reads them when it is loaded."""
     with WorkerProcess(own_camera("troubled:limited", capture_timeout_s=2.5)) as worker:

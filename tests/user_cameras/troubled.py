@@ -192,6 +192,12 @@ class Picky(Camera):
         super().image_decode(image_data, image_proto, image_req)
 
 
+def beside(name):
+    """Open a file that lies beside this module."""
+    with open(name):
+        return Camera()
+
+
 def limited():
     """Tell whether OpenCV's limits were set before this module was imported."""
     if OPENCV_WAS_LIMITED is None:
