@@ -51,7 +51,7 @@ class CaptureRequests:
         self.problem: str | None = None
         self._address = address(instance, camera)
         self._listener: socket.socket | None = None
-        self._connections: set[socket.socket] = set()
+        self._connections: dict[socket.socket, None] = {}  # that which has been silent longest is the first
         self._waiting: list[Waiting] = []
         self._tried_since_s: float | None = None
         self._next_try_s = 0.0
@@ -85,8 +85,11 @@ class CaptureRequests:
         """Take whatever has arrived, and forget what nobody waits for any more."""
         if self._listener is None and time.monotonic() >= self._next_try_s:
             self._listen()
+        known = list(self._connections)
+        for connection in known:  # before anybody has to make room: who has said something is not silent
+            self._read(connection)
         self._accept()
-        for connection in list(self._connections):
+        for connection in self._connections.keys() - known:
             self._read(connection)
         now_ns = time.monotonic_ns()
         self._waiting = [waiting for waiting in self._waiting if waiting.request.until_ns > now_ns]
@@ -164,11 +167,13 @@ class CaptureRequests:
                 connection = self._listener.accept()[0]
             except OSError:  # nobody is there any more; or no descriptor is left for whoever is
                 return
-            if peer_uid(connection) != os.getuid() or len(self._connections) >= MOST_CONNECTIONS:
+            if peer_uid(connection) != os.getuid():
                 connection.close()
                 continue
+            if len(self._connections) >= MOST_CONNECTIONS:  # those of a program that forgets them keep nobody out
+                self._drop(next(iter(self._connections)))
             connection.setblocking(False)
-            self._connections.add(connection)
+            self._connections[connection] = None
 
     def _read(self, connection: socket.socket) -> None:
         for _ in range(_PACKETS_PER_TURN):
@@ -177,6 +182,7 @@ class CaptureRequests:
                 if not packet:
                     self._drop(connection)
                     return
+                self._connections[connection] = self._connections.pop(connection)
                 self._take(CaptureRequest.from_packet(packet), connection)
             except BlockingIOError:
                 return
@@ -216,7 +222,7 @@ class CaptureRequests:
                 self._drop(waiting.connection)
 
     def _drop(self, connection: socket.socket) -> None:
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
         self._waiting = [waiting for waiting in self._waiting if waiting.connection is not connection]
         connection.close()
 

@@ -1,5 +1,6 @@
 """The worker's end of the socket: who is heard, who is answered, and who is forgotten."""
 
+import contextlib
 import os
 import socket
 import time
@@ -140,20 +141,21 @@ def test_a_client_that_reads_no_answers_is_let_go(requests: CaptureRequests, cli
     assert requests.first() == []
 
 
-def test_connections_are_bounded(requests: CaptureRequests) -> None:
-    """One connection too many is closed; as soon as one has gone there is room again."""
-    clients = []
-    for _ in range(MOST_CONNECTIONS):
-        clients.append(Client(INSTANCE).__enter__())
-        requests.receive()
-    with Client(INSTANCE) as too_many:
-        requests.receive()
-        assert too_many.is_hung_up_on()
-    for client in clients:
-        client.socket.close()
+def test_connections_are_bounded(requests: CaptureRequests, client: Client) -> None:
+    """For one too many, that which has been silent longest makes room: who forgets his keeps nobody out."""
     requests.receive()
-    with Client(INSTANCE) as welcome:
-        welcome.ask()
+    with contextlib.ExitStack() as holding:
+        forgotten = [holding.enter_context(Client(INSTANCE))]
+        requests.receive()
+        for _ in range(2 * MOST_CONNECTIONS):
+            client.ask()
+            forgotten.append(holding.enter_context(Client(INSTANCE)))
+            requests.receive()
+            answer(requests)
+            client.answer()
+        hung_up_on = [each.is_hung_up_on() for each in forgotten[: -MOST_CONNECTIONS + 1]]
+        assert all(hung_up_on)
+        forgotten[-1].ask()
         requests.receive()
         assert len(requests.first()) == 1
 
