@@ -223,7 +223,7 @@ class V4l2Parameters:
         """Reject what an automatic decides: a frame would be said to have what was asked for."""
         for parameter, raw in wanted.items():
             what = f"{parameter.key} = {parameter.shown(raw)}"
-            if raw != self._usual.get(parameter, parameter.default):
+            if raw not in (parameter.default, self._usual.get(parameter)):  # as found, or as configured
                 with self._sentences(what):
                     control = v4l2_controls.query_control(self._fd, parameter.control.id)
                 if control.is_inactive:
