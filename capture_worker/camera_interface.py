@@ -126,8 +126,8 @@ class CameraInterfaceCamera:
     def decode(self, image_request: Mapping[str, Any]) -> bytes:
         """Have the class make a picture of the frame that was captured last: a serialized `bosdyn.api.Image`.
 
-        Raises UnsupportedRequestError for formats that it did not make while opening, CorruptFrameError for what it
-        fails to make now.
+        Raises UnsupportedRequestError for formats that it did not make while opening, and for a size or a quality that
+        it alone fails at; CorruptFrameError for what else it fails to make now.
         """
         request = self._decoder.requested(image_request)
         if self._last is None:

@@ -92,10 +92,19 @@ class OwnDecoder:
         return True
 
     def make(self, data: Any, size: Size, request: Any) -> Any:
-        """Have the class make an `image_pb2.Image` of the data. Raises CorruptFrameError for what is none.
+        """Have the class make an `image_pb2.Image` for a client; the log shows where an exception came from.
 
-        The log shows where an exception came from.
+        Raises UnsupportedRequestError if only this request is too much for the class, which makes a plain picture of
+        the same data; else CorruptFrameError.
         """
+        try:
+            return self._told_attempt(data, size, request)
+        except CorruptFrameError as failure:
+            if not _is_plain(request) and self._makes(data, size, *self.pairs[0]):
+                raise UnsupportedRequestError(str(failure)) from failure
+            raise
+
+    def _told_attempt(self, data: Any, size: Size, request: Any) -> Any:
         try:
             return self._attempt(data, size, request)
         except CorruptFrameError as failure:
@@ -130,7 +139,7 @@ class OwnDecoder:
         size = self._user.advertised_size
         if self._frames_as is None:
             self._frames_as = self._first_that_works(data, size)
-        image = self.make(data, size, self._frames_as)
+        image = self._told_attempt(data, size, self._frames_as)
         picture = image.data if image.format == JPEG else own_picture.pixels(image)
         frame = frame_of(picture, captured_ns, depth=image.pixel_format == own_picture.DEPTH, rgb=True)
         if frame is None:
@@ -170,6 +179,11 @@ class OwnDecoder:
                 'swapped in RAW; image_decode = "pipeline" mends that',
                 self.method,
             )
+
+
+def _is_plain(request: Any) -> bool:
+    """Whether it asks for no more than its formats, which were tried while opening."""
+    return request.resize_ratio in (0.0, 1.0) and request.quality_percent in (0.0, _QUALITY)
 
 
 def _takes_request(decode: Callable[..., Any]) -> bool:

@@ -190,6 +190,25 @@ def test_a_class_that_fails_later_is_a_failure_of_the_camera(caplog: pytest.LogC
     assert caplog.text.count('raise TypeError("decode does not work today")') == 1
 
 
+def test_a_class_that_fails_at_one_request_only_does_not_support_it(caplog: pytest.LogCaptureFixture) -> None:
+    """What it makes of the same data without such a wish shows that it works."""
+    with own("troubled:FullSize", image_decode="own") as camera:
+        next_frame(camera)
+        for _ in range(2):
+            with pytest.raises(UnsupportedRequestError, match="raised ValueError: not so small"):
+                camera.decode({"resize_ratio": 0.2})
+        assert picture(camera, resize_ratio=0.5).format == RAW
+    assert caplog.text.count("Traceback") == 1
+
+
+def test_a_class_that_fails_at_every_request_has_failed_whatever_was_asked() -> None:
+    """A client's wish for another size is no excuse."""
+    with own("troubled:Camera", "bad_decode", 1, image_decode="own") as camera:
+        wait_for(lambda: next_frame(camera) and camera._user.camera.captures > 1)
+        with pytest.raises(CorruptFrameError, match="raised TypeError"):
+            camera.decode({"resize_ratio": 0.2})
+
+
 @pytest.mark.parametrize(("trouble", "kind"), [("bad_decode", "TypeError"), ("exit_decode", "SystemExit: 0")])
 def test_a_class_that_makes_no_picture_does_not_open(trouble: str, kind: str, caplog: pytest.LogCaptureFixture) -> None:
     """The first reason is given, and the log shows where it is."""

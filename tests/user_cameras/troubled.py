@@ -192,6 +192,16 @@ class Picky(Camera):
         super().image_decode(image_data, image_proto, image_req)
 
 
+class FullSize(Camera):
+    """Makes no small pictures."""
+
+    def image_decode(self, image_data, image_proto, image_req):
+        """Make RAW."""
+        if 0 < image_req.resize_ratio < 0.5:
+            raise ValueError("not so small")
+        super().image_decode(image_data, image_proto, image_req)
+
+
 def beside(name):
     """Open a file that lies beside this module."""
     with open(name):
