@@ -43,58 +43,50 @@ def frame_of(data: object, captured_ns: int, *, depth: bool, rgb: bool) -> Captu
     return _in_our_order(frame) if rgb else frame
 
 
-def monotonic_ns(timestamp: object) -> int | None:
-    """Turn seconds of this computer's wall clock into CLOCK_MONOTONIC; None for what can be no time of a capture.
-
-    To be called at once: until then, a step of the wall clock moves the frame in time.
-    """
-    now_ns = time.monotonic_ns()
-    age_s = _age_s(timestamp)
-    if age_s is None or not -_AHEAD_S <= age_s <= _OLDEST_S:
-        return None
-    return now_ns - round(max(age_s, 0.0) * 1e9)
-
-
 class CaptureTimes:
     """What one class says are the times of its pictures, as CLOCK_MONOTONIC.
 
-    A picture that is returned again and again with its own time must not become new when that is a minute ago. So an
-    impossible time is only overlooked in a class that has never given a possible one, and moves on.
+    A picture that is returned again and again with its own time must not become new when that is a minute ago: its time
+    stands still. A time that moves is that of a camera that works, whatever its clock says: beyond a minute, either the
+    pictures came to be so late one by one, or the clock is wrong, and how wrong nobody knows.
     """
 
     def __init__(self) -> None:
-        self._believes = False
-        self._last_s: float | None = None  # what a clock of another kind said last, and when it did so first
-        self._last_ns = 0
-        self._moves = False
+        self._last_s = math.nan  # what the class said last
+        self._last_ns = 0  # when it said so first
+        self._believes = False  # that the class and this computer have the same time
+        self._moves = False  # a clock that is wrong
 
     def captured_ns(self, timestamp: object) -> int | None:
-        """Turn a time into CLOCK_MONOTONIC, at once (see `monotonic_ns`); None for what says nothing.
+        """Turn seconds of this computer's wall clock into CLOCK_MONOTONIC; None for what says nothing.
 
+        To be called at once: until then, a step of the wall clock moves the frame in time.
         Raises CorruptFrameError for that of an old picture.
         """
-        captured_ns = monotonic_ns(timestamp)
-        if captured_ns is not None:
-            self._believes = True
-            return captured_ns
         age_s = _age_s(timestamp)
-        if age_s is None:
+        if age_s is None or age_s >= _CLOCKS_AGE_S:
             return None
-        if self._believes:
-            when = f"{age_s:.0f} s ago" if age_s > 0 else f"in {-age_s:.0f} s"
-            raise CorruptFrameError(f"the camera returned a picture of another time: its own is {when}")
-        return self._of_unknown_clock(age_s, float(timestamp))  # type: ignore[arg-type]  # has an age: it is a number
-
-    def _of_unknown_clock(self, age_s: float, seconds: float) -> int | None:
-        """An old picture's time stands still, a clock that is wrong by hours moves: until then nobody can tell."""
-        if not _OLDEST_S < age_s < _CLOCKS_AGE_S:
-            return None
-        now_ns = time.monotonic_ns()
+        now_ns, seconds = time.monotonic_ns(), float(timestamp)  # type: ignore[arg-type]  # has an age: it is a number
+        if age_s > _OLDEST_S:
+            self._judge(age_s, seconds, now_ns)
+        else:
+            self._believes, self._moves = True, False
         if seconds != self._last_s:
-            self._moves, self._last_s, self._last_ns = self._last_s is not None, seconds, now_ns
-        elif now_ns - self._last_ns >= (_WHOLE_SECOND_NS if seconds.is_integer() else 0):
-            raise CorruptFrameError(f"the camera returned the same picture again: its time is {age_s:.0f} s ago")
-        return None if self._moves else max(0, now_ns - round(age_s * 1e9))
+            self._last_s, self._last_ns = seconds, now_ns
+        if self._moves or age_s < -_AHEAD_S:
+            return None
+        return max(0, now_ns - round(max(age_s, 0.0) * 1e9))
+
+    def _judge(self, age_s: float, seconds: float, now_ns: int) -> None:
+        """Find out what a time of more than a minute ago means. Raises CorruptFrameError."""
+        stood_ns = now_ns - self._last_ns
+        if seconds == self._last_s:
+            if stood_ns >= (_WHOLE_SECOND_NS if seconds.is_integer() else 0):
+                raise CorruptFrameError(f"the camera returned the same picture again: its time is {age_s:.0f} s ago")
+        elif self._believes:  # unless it goes back, or says this after a long pause, it has fallen behind
+            self._believes = seconds > self._last_s and stood_ns < _OLDEST_S * 1e9
+        else:
+            self._moves = not math.isnan(self._last_s)
 
 
 def kind_of(data: Any) -> str:

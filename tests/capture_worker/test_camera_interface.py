@@ -21,6 +21,7 @@ from capture_worker.camera import (
     ParametersRejectedError,
     ReadFailedError,
 )
+from capture_worker.camera_data import CaptureTimes
 from shm import Encoding
 from supervision.camera_settings import CameraInterfaceSettings
 from supervision.configuration import read_file, validate
@@ -309,10 +310,62 @@ def test_an_old_picture_never_becomes_new(was_fresh: bool) -> None:
     with own("troubled:Timed") as camera:
         camera._user.camera.timestamp = time.time() - (1.0 if was_fresh else 70.0)
         assert next_frame(camera).captured_ns < time.monotonic_ns() - 900_000_000
-        camera._user.camera.timestamp -= 70.0 if was_fresh else 0.0
+        if was_fresh:
+            camera._user.camera.timestamp -= 70.0
+            assert next_frame(camera).captured_ns < time.monotonic_ns() - 60_000_000_000
         for _ in range(2):
             with pytest.raises(CorruptFrameError, match=r"the camera returned .* 7[0-9] s ago"):
                 next_frame(camera)
+
+
+def test_a_picture_that_stands_still_ages_and_then_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was fresh for a minute is as old as it says, and then no picture."""
+    times = CaptureTimes()
+    stamp, now_ns = time.time(), time.monotonic_ns()
+    for passed_s in range(60):
+        at(monkeypatch, stamp + passed_s, now_ns + passed_s * 10**9)
+        assert times.captured_ns(stamp) == pytest.approx(now_ns, abs=1000)
+    for passed_s in (61, 62, 3600):
+        at(monkeypatch, stamp + passed_s, now_ns + passed_s * 10**9)
+        with pytest.raises(CorruptFrameError, match="the same picture again"):
+            times.captured_ns(stamp)
+
+
+def at(monkeypatch: pytest.MonkeyPatch, wall_s: float, monotonic_ns: int) -> None:
+    """Set the two clocks."""
+    monkeypatch.setattr(time, "time", lambda: wall_s)
+    monkeypatch.setattr(time, "monotonic_ns", lambda: monotonic_ns)
+
+
+def ages(monkeypatch: pytest.MonkeyPatch, said_ages_s: list[float]) -> list[float | None]:
+    """Have a class at 10 Hz say that its pictures are so old; return how old they are taken to be."""
+    times, found = CaptureTimes(), list[float | None]()
+    start_s, start_ns = time.time(), time.monotonic_ns()
+    for number, age_s in enumerate(said_ages_s):
+        at(monkeypatch, start_s + number / 10, now_ns := start_ns + number * 10**8)
+        captured_ns = times.captured_ns(start_s + number / 10 - age_s)
+        found.append(None if captured_ns is None else round((now_ns - captured_ns) / 1e9, 3))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("said", "taken"),
+    [
+        ([-0.05] * 3 + [-0.15] * 3, [0.0] * 3 + [None] * 3),
+        ([0.0, -0.1, 0.2, -0.2, 0.1], [0.0, 0.0, 0.2, None, 0.1]),
+        ([0.01] * 3 + [70.0] * 4 + [0.01], [0.01] * 3 + [70.0, None, None, None, 0.01]),
+        ([0.01] * 2 + [30.0] * 2, [0.01] * 2 + [30.0] * 2),
+        ([-3600.0, -3600.0, 70.0, 70.0], [None, None, 70.0, None]),
+        ([59.9, 59.95, 60.05, 60.1], [59.9, 59.95, 60.05, 60.1]),
+        ([7200.0, 7200.0, 7200.3, 7199.9], [7200.0, None, None, None]),
+    ],
+    ids=["ahead", "jitter", "set back", "set back a little", "was ahead", "falls behind", "jitter of a wrong clock"],
+)
+def test_a_time_that_moves_is_never_a_failed_capture(
+    monkeypatch: pytest.MonkeyPatch, said: list[float], taken: list[float | None]
+) -> None:
+    """A clock that is set, or runs ahead, costs no worker; a picture that came too late stays old."""
+    assert ages(monkeypatch, said) == taken
 
 
 def test_a_wrong_clock_in_whole_seconds_is_no_old_picture() -> None:
