@@ -3,8 +3,8 @@
 One thread, one loop. A frame is published with the id of the parameters that it was really captured with, and every
 answer names a frame that was published before.
 
-A camera that captures for everybody does so first of all. A client's own parameters get it for a few frame periods, and
-what they took of its time is given back to the others before the next client's turn.
+A camera that captures for everybody does so first of all. A client's own parameters get it for two frame periods or
+0.3 s, and what that cost the others is given back to them before the next client's turn.
 """
 
 import logging
@@ -27,6 +27,7 @@ from capture_worker.defaults import Defaults
 from capture_worker.patience import Patience
 from capture_worker.publisher import FramePublisher
 from capture_worker.requests import CaptureRequests, Waiting
+from capture_worker.sharing import Sharing
 from shm import DEFAULT_PARAMS_ID
 from shm.capture_requests import CaptureRequest
 from shm.parameters import ParametersError, Problem, complete, parameters_id
@@ -37,7 +38,6 @@ _LOG_INTERVAL_S = 10.0
 _COMPLAINT_INTERVAL_S = 1.0
 _RING_TIMEOUT_S = 5.0  # to allocate and clear the memory of a new ring
 _IDLE_WAIT_S = 0.5
-_SHARED_LIMIT_S, _SHARED_PERIODS = 0.3, 4  # whichever is longer
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +78,9 @@ class CaptureLoop:
         self._patience = Patience(camera.capture_limit_s)
         self._complained_s = float("-inf")
         self._quiet_until_s: dict[str, float] = {}
-        self._others_until_s = 0.0  # the camera's time that clients' own parameters took is given back until then
+        self._sharing = Sharing(defaults.description.fps, settings.max_age_s)
+        has_applied = defaults.description.param_spec is not None and defaults.rejection is None
+        self._back_since_s = time.monotonic() if has_applied else None  # until there is a frame with the defaults
 
     def turn(self) -> None:
         """Do one thing: answer a request, capture a frame for everybody, or wait for a request.
@@ -87,6 +89,7 @@ class CaptureLoop:
         EndOfVideoError, ShmFullError or ForeignSegmentError.
         """
         self._requests.receive()
+        self._refuse_what_is_too_slow()
         self._repeat_complaint()
         if group := self._next_group():
             self._serve(group)
@@ -98,8 +101,15 @@ class CaptureLoop:
     def _next_group(self) -> list[Waiting]:
         if self._owes_frame:
             return []
-        is_others_turn = self._is_asked() and time.monotonic() < self._others_until_s
+        is_others_turn = self._is_asked() and self._sharing.is_others_turn()
         return self._requests.first(DEFAULT_PARAMS_ID.hex() if is_others_turn else None)
+
+    def _refuse_what_is_too_slow(self) -> None:
+        if not self._is_asked():
+            return
+        for waiting in self._requests.waiting():
+            if not _is_default(waiting.request) and (text := self._sharing.refusal(waiting.request.params_id)):
+                self._requests.fail([waiting], "camera", text)
 
     def _is_asked(self) -> bool:
         """Whether frames are wanted even if nobody waits for one."""
@@ -137,6 +147,8 @@ class CaptureLoop:
             return
         self._owes_frame = self._is_asked()
         begun_s = time.monotonic()
+        if not _is_default(request) and self._owes_frame:
+            self._sharing.take()
         try:
             shot = self._last if self._has_right_frame(group) else self._shoot(group)
         except ParametersError as error:
@@ -154,12 +166,7 @@ class CaptureLoop:
             if shot is not None:
                 self._answer(group, shot)
         if not _is_default(request):
-            self._give_back(time.monotonic() - begun_s)
-
-    def _give_back(self, took_s: float) -> None:
-        """Let the others have the camera for as long, to the nearest frame."""
-        fps = self._defaults.description.fps
-        self._others_until_s = time.monotonic() + took_s - (0.5 / fps if fps else 0.0)
+            self._patience.excuse(time.monotonic() - begun_s)
 
     def _has_right_frame(self, group: list[Waiting]) -> bool:
         """Whether the last frame will do: exposed after everybody had asked, or the newest of a running camera."""
@@ -170,35 +177,51 @@ class CaptureLoop:
         return is_newest or last.begun_ns >= max(waiting.arrived_ns for waiting in group)
 
     def _shoot(self, group: list[Waiting]) -> _Shot | None:
-        """Capture and publish a frame that is exposed from now on; None once nobody waits for it any more."""
+        """Capture and publish a frame that is exposed from now on.
+
+        None once nobody waits for it any more, or if whether the camera works is to be found out first.
+        """
         request = group[0].request
+        if _is_default(request):
+            return self._shoot_with_defaults(group)
         values = self._values_of(request)
-        # What a camera does not manage with a client's parameters says nothing about the camera itself.
-        patience = self._patience if _is_default(request) else Patience(self._camera.capture_limit_s)
+        limit_s = self._sharing.limit_s if self._is_asked() else float("inf")
         begun_ns = time.monotonic_ns()
         self._promise()
-        self._apply(values)
-        limit_s = float("inf") if _is_default(request) else self._limit_s()
-        applied_s = time.monotonic()
+        try:
+            self._apply(values)
+            # What a camera does not manage with a client's parameters says nothing about the camera itself.
+            return self._capture_for(group, begun_ns, Patience(self._camera.capture_limit_s), limit_s)
+        finally:
+            if _elapsed_s(begun_ns) >= limit_s:
+                self._sharing.note_too_slow(request.params_id, self._too_slow(limit_s))
+
+    def _shoot_with_defaults(self, group: list[Waiting]) -> _Shot | None:
+        begun_ns = time.monotonic_ns()
+        self._promise()
+        try:
+            self._apply(self._defaults.values)
+        except ReadFailedError as error:
+            self._owes_frame = True
+            self._bear(error, self._patience)
+            return None
+        return self._capture_for(group, begun_ns, self._patience)
+
+    def _capture_for(
+        self, group: list[Waiting], begun_ns: int, patience: Patience, limit_s: float = float("inf")
+    ) -> _Shot | None:
         while self._requests.still_waiting(group) and not self._lifeline.stopping:
             self._promise()
             try:
                 if frame := self._camera.capture():
-                    return self._publish(frame, bytes.fromhex(request.params_id), begun_ns)
+                    return self._publish(frame, bytes.fromhex(group[0].request.params_id), begun_ns)
             except (ReadFailedError, CorruptFrameError) as error:
                 self._owes_frame = True  # also if nobody waits for the answer any more
                 self._bear(error, patience)
-            if time.monotonic() - applied_s >= limit_s:
+            if _elapsed_s(begun_ns) >= limit_s:
                 raise ReadFailedError(self._too_slow(limit_s))
             self._requests.receive()
         return None
-
-    def _limit_s(self) -> float:
-        """How long nobody else gets a frame because of a client's own parameters."""
-        if not self._is_asked():
-            return float("inf")
-        fps = self._defaults.description.fps
-        return max(_SHARED_LIMIT_S, _SHARED_PERIODS / fps) if fps else _SHARED_LIMIT_S
 
     def _too_slow(self, limit_s: float) -> str:
         return (
@@ -207,9 +230,7 @@ class CaptureLoop:
         )
 
     def _values_of(self, request: CaptureRequest) -> Mapping[str, Any]:
-        """Return the values that a request names. Raises ParametersError for those that this camera never offered."""
-        if _is_default(request):
-            return self._defaults.values
+        """Return a client's own values. Raises ParametersError for those that this camera never offered."""
         values = complete(self._spec, request.parameters)
         if parameters_id(self._spec, values).hex() != request.params_id:
             raise ParametersError([Problem("value", "the camera's parameters have changed meanwhile")])
@@ -219,6 +240,7 @@ class CaptureLoop:
 
     def _apply(self, values: Mapping[str, Any]) -> None:
         self._in_force = None  # if this fails, nobody knows
+        self._back_since_s = time.monotonic() if values == self._defaults.values else None
         try:
             self._camera.apply(values)
         except ParametersRejectedError:
@@ -256,6 +278,8 @@ class CaptureLoop:
             publisher.build_ring(frame)
         number = publisher.publish(frame, params_id)
         self._patience.renew()
+        if params_id == DEFAULT_PARAMS_ID:
+            self._note_ordinary_frame()
         self._last = _Shot(params_id, number, frame.captured_ns, begun_ns)
         self._facts = {
             "frames": publisher.frames,
@@ -270,6 +294,12 @@ class CaptureLoop:
         if publisher.frames == 1:
             self._lifeline.ready(**self._facts)
         return self._last
+
+    def _note_ordinary_frame(self) -> None:
+        self._sharing.give_back()
+        if self._back_since_s is not None:
+            self._sharing.note_way_back(time.monotonic() - self._back_since_s)
+            self._back_since_s = None
 
     def _bear(self, error: CameraError, patience: Patience) -> None:
         if self._lifeline.stopping:
@@ -301,3 +331,7 @@ class CaptureLoop:
 
 def _is_default(request: CaptureRequest) -> bool:
     return request.params_id == DEFAULT_PARAMS_ID.hex()
+
+
+def _elapsed_s(since_ns: int) -> float:
+    return (time.monotonic_ns() - since_ns) / 1e9

@@ -19,6 +19,10 @@ class Patience:
         """Begin again: there was a frame, or nobody wanted one."""
         self.failures, self._since_s = 0, time.monotonic()
 
+    def excuse(self, took_s: float) -> None:
+        """Leave out the time that something else took of the camera."""
+        self._since_s = time.monotonic() if self.failures == 0 else self._since_s + took_s
+
     def bear(self, error: CameraError) -> None:
         """Go on after a failed capture, unless it was one too many."""
         self.failures += 1

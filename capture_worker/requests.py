@@ -85,12 +85,9 @@ class CaptureRequests:
         """Take whatever has arrived, and forget what nobody waits for any more."""
         if self._listener is None and time.monotonic() >= self._next_try_s:
             self._listen()
-        known = list(self._connections)
-        for connection in known:  # before anybody has to make room: who has said something is not silent
+        for connection in list(self._connections):  # before anybody has to make room: who asks is not silent
             self._read(connection)
         self._accept()
-        for connection in self._connections.keys() - known:
-            self._read(connection)
         now_ns = time.monotonic_ns()
         self._waiting = [waiting for waiting in self._waiting if waiting.request.until_ns > now_ns]
 
@@ -101,6 +98,10 @@ class CaptureRequests:
         """
         waiting = [one for one in self._waiting if params_id in (None, one.request.params_id)]
         return [one for one in waiting if one.is_like(waiting[0])]
+
+    def waiting(self) -> list[Waiting]:
+        """Return all requests that wait."""
+        return list(self._waiting)
 
     def still_waiting(self, group: list[Waiting]) -> bool:
         """Whether anybody still waits for the answer to any of these."""
@@ -170,10 +171,23 @@ class CaptureRequests:
             if peer_uid(connection) != os.getuid():
                 connection.close()
                 continue
-            if len(self._connections) >= MOST_CONNECTIONS:  # those of a program that forgets them keep nobody out
-                self._drop(next(iter(self._connections)))
+            if len(self._connections) >= MOST_CONNECTIONS and not self._made_room():
+                connection.close()
+                continue
             connection.setblocking(False)
             self._connections[connection] = None
+            self._read(connection)
+
+    def _made_room(self) -> bool:
+        """Drop the connection that was silent longest, so that a program that forgets its own keeps nobody out.
+
+        One on which an answer is waited for stays.
+        """
+        waiting = {one.connection for one in self._waiting}
+        silent = next((connection for connection in self._connections if connection not in waiting), None)
+        if silent is not None:
+            self._drop(silent)
+        return silent is not None
 
     def _read(self, connection: socket.socket) -> None:
         for _ in range(_PACKETS_PER_TURN):

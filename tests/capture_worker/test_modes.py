@@ -2,14 +2,18 @@
 
 import itertools
 import json
+import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from capture_worker import patience as patience_module
+from capture_worker import sharing
 from capture_worker.camera import CorruptFrameError, ReadFailedError, UnsupportedRequestError
-from capture_worker.patience import MAX_FAILURES_IN_A_ROW
+from capture_worker.patience import MAX_FAILURES_IN_A_ROW, Patience
 from shm import DEFAULT_PARAMS_ID
 from shm.capture_requests import CaptureAnswer
 from shm.parameters import ParametersError, complete, parameters_id
@@ -120,13 +124,106 @@ def test_a_client_does_not_keep_a_camera_that_captures_for_others(mode: str) -> 
         assert "error" not in [report["report"] for report in stage.reports()]
 
 
-def test_a_slow_camera_has_four_of_its_periods() -> None:
-    """Its own rate is no reason to give up."""
-    with Stage(ScriptedCamera(fps=8.0)) as stage, Client(stage.instance) as client:
+@pytest.mark.parametrize(
+    ("fps", "max_age_s", "limit"), [(30.0, None, "0.3"), (4.0, None, "0.5"), (None, None, "0.3"), (4.0, 1.6, "0.8")]
+)
+def test_a_client_has_two_periods_or_half_of_the_age_that_is_allowed(
+    fps: float | None, max_age_s: float | None, limit: str
+) -> None:
+    """With one more period for the way back, the others' frames do not become too old."""
+    with Stage(ScriptedCamera(fps=fps), max_age_s=max_age_s) as stage, Client(stage.instance) as client:
         stage.turn()
         stage.camera.hang_softly()
         client.ask_with(gain(20))
-        assert "within 0.5 s" in answer_of(stage, client).text
+        assert f"within {limit} s" in answer_of(stage, client).text
+
+
+def test_the_way_back_to_the_defaults_is_given_back_too() -> None:
+    """What a client costs the others ends with their next frame, not with his."""
+    with Stage(ScriptedCamera(), max_age_s=20) as stage, Client(stage.instance) as client:
+        stage.turn()
+        client.ask_with(gain(20))
+        assert answer_of(stage, client).failure is None
+        begun_s = time.monotonic()
+        stage.camera.hang_softly(lambda: time.monotonic() > begun_s + 0.4)
+        client.ask_with(gain(30))
+        assert answer_of(stage, client).failure is None
+        assert time.monotonic() - begun_s >= 0.7
+
+
+def test_parameters_that_were_too_slow_are_not_tried_again_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same answer costs nobody anything; others are tried, and after a while these too."""
+    with Stage(ScriptedCamera()) as stage, Client(stage.instance) as client:
+        stage.turn()
+        stage.camera.hang_softly()
+        client.ask_with(gain(20))
+        first = answer_of(stage, client)
+        stage.camera.script.clear()
+        client.ask_with(gain(20))
+        again = answer_of(stage, client)
+        assert (again.failure, again.text) == ("camera", first.text)
+        client.ask_with(gain(30))
+        assert answer_of(stage, client).failure is None
+        assert stage.camera.applied.count(20.0) == 1
+        monkeypatch.setattr(sharing, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + 5))
+        client.ask_with(gain(20))
+        assert answer_of(stage, client).failure is None
+
+
+def test_a_frame_that_came_too_late_is_delivered_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A capture that cannot be interrupted keeps the others waiting all the same: it is not repeated at once."""
+    with Stage(ScriptedCamera()) as stage, Client(stage.instance) as client:
+        stage.turn()
+        capture = stage.camera.capture
+        monkeypatch.setattr(stage.camera, "capture", lambda: [threading.Event().wait(0.4), capture()][1])
+        client.ask_with(gain(20))
+        assert answer_of(stage, client).failure is None
+        monkeypatch.undo()
+        client.ask_with(gain(20))
+        assert "within 0.3 s" in answer_of(stage, client).text
+
+
+@pytest.mark.parametrize(("mode", "is_served"), [("continuous", False), ("while_asked", False), ("on_request", True)])
+def test_a_camera_with_a_long_way_back_is_not_sent_away(mode: str, is_served: bool) -> None:
+    """Others would wait for it longer than for any client's own frame: he learns why at once."""
+    with Stage(ScriptedCamera(), mode=mode) as stage, Client(stage.instance) as client:
+        until_s = time.monotonic() + 0.4
+        stage.camera.hang_softly(lambda: time.monotonic() > until_s)
+        stage.turn_until(lambda: stage.brightness(DEFAULT_PARAMS_ID))
+        client.ask_with(gain(20))
+        answer = answer_of(stage, client)
+        assert (answer.failure is None) == is_served
+        assert (20.0 in stage.camera.applied) == is_served
+        if not is_served:
+            assert "s to go back to what they get" in answer.text
+            assert 'mode = "on_request"' in answer.text
+
+
+def test_a_long_way_back_is_measured_again_more_and_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first frame of all often takes its time: that alone decides for five seconds only."""
+    now_s = 1000.0
+    monkeypatch.setattr(sharing, "time", SimpleNamespace(monotonic=lambda: now_s))
+    shared = sharing.Sharing(fps=30.0, max_age_s=None)
+    for remembered_s in (5, 10, 20, 40, 80, 160, 300, 300):
+        shared.note_way_back(0.5)
+        now_s += remembered_s - 1
+        assert shared.refusal("aa")
+        now_s += 1
+        assert shared.refusal("aa") is None
+    shared.note_way_back(0.5)
+    shared.note_way_back(0.1)
+    assert shared.refusal("aa") is None
+    shared.note_way_back(0.5)
+    now_s += 5
+    assert shared.refusal("aa") is None
+
+
+def test_what_is_remembered_of_slow_parameters_is_bounded() -> None:
+    """The oldest are forgotten."""
+    shared = sharing.Sharing(fps=None, max_age_s=None)
+    for number in range(1000):
+        shared.note_too_slow(str(number), "slow")
+    assert [number for number in range(1000) if shared.refusal(str(number))] == list(range(936, 1000))
 
 
 def test_on_request_a_capture_takes_as_long_as_it_takes() -> None:
@@ -163,6 +260,54 @@ def test_a_camera_that_fails_with_its_defaults_is_given_up(stage: Stage) -> None
         with pytest.raises(CorruptFrameError, match="failed reads in a row: 6; no picture"):
             stage.turn(20)
     assert stage.camera.captures == 1 + MAX_FAILURES_IN_A_ROW + 1
+
+
+def test_a_clients_capture_does_not_use_up_the_defaults_patience() -> None:
+    """However long the camera was away for him, one bad read afterwards is only one."""
+    camera = ScriptedCamera()
+    camera.capture_limit_s = 0.3
+    with Stage(camera, mode="on_request") as stage, Client(stage.instance) as client, Client(stage.instance) as other:
+        stage.turn()
+        number = other.ask_with(gain(20))
+        until_s = time.monotonic() + 0.4
+
+        def step() -> None:
+            if time.monotonic() > until_s:
+                other.forget(number)
+                client.ask()
+                camera.script = [ReadFailedError("one bad read")]
+            else:
+                camera.script = [step]
+
+        camera.script = [step]
+        assert answer_of(stage, client).failure is None
+        assert camera.script == []
+
+
+def test_patience_leaves_out_what_something_else_took(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a failure the time before still counts, and only that."""
+    now_s = 1000.0
+    monkeypatch.setattr(patience_module, "time", SimpleNamespace(monotonic=lambda: now_s))
+    patience = Patience(1.0)
+    for _ in range(2):
+        now_s += 0.4
+        patience.bear(ReadFailedError("oh"))
+        now_s += 10.0
+        patience.excuse(10.0)
+    now_s += 0.4
+    with pytest.raises(ReadFailedError, match=r"no frame for 1\.2 s"):
+        patience.bear(ReadFailedError("oh"))
+
+
+def test_a_device_that_fails_to_be_set_for_a_moment_is_borne() -> None:
+    """Also when somebody waits for a frame with the defaults: he gets it afterwards."""
+    with Stage(ScriptedCamera(), mode="on_request") as stage, Client(stage.instance) as client:
+        stage.turn()
+        stage.camera.gone = True
+        client.ask()
+        stage.turn(MAX_FAILURES_IN_A_ROW)
+        stage.camera.gone = False
+        assert answer_of(stage, client).failure is None
 
 
 def test_a_little_failing_is_no_answer(stage: Stage) -> None:

@@ -160,6 +160,31 @@ def test_connections_are_bounded(requests: CaptureRequests, client: Client) -> N
         assert len(requests.first()) == 1
 
 
+def test_a_connection_on_which_an_answer_is_waited_for_makes_no_room(requests: CaptureRequests, client: Client) -> None:
+    """However many others come, and however silent it is meanwhile."""
+    number = client.ask()
+    requests.receive()
+    with contextlib.ExitStack() as holding:
+        for _ in range(2 * MOST_CONNECTIONS):
+            holding.enter_context(Client(INSTANCE))
+            requests.receive()
+        answer(requests)
+        assert client.answer().number == number
+
+
+def test_nobody_comes_in_while_everybody_waits(requests: CaptureRequests) -> None:
+    """One too many is let go at once, even if it asks, and those who wait are answered."""
+    with contextlib.ExitStack() as holding:
+        clients = [holding.enter_context(Client(INSTANCE)) for _ in range(MOST_CONNECTIONS + 1)]
+        for client in clients:
+            client.ask()
+        requests.receive()
+        assert clients[-1].is_hung_up_on()
+        assert len(requests.first()) == MOST_CONNECTIONS
+        answer(requests)
+        assert [client.answer().frame_number for client in clients[:-1]] == [7] * MOST_CONNECTIONS
+
+
 def test_another_user_is_not_heard(requests: CaptureRequests, monkeypatch: pytest.MonkeyPatch) -> None:
     """An abstract address has no permissions: whoever runs as somebody else is let go without a word."""
     monkeypatch.setattr(requests_module, "peer_uid", lambda _: os.getuid() + 1)
