@@ -43,6 +43,7 @@ _KEEPS_TIME = 0.8  # of a period: a class that takes so long is not hurried on b
 _MOST_GAIN_DB = 100.0
 _ROUNDING_NS = 1_000_000  # between the two clocks
 _COARSE_NS = 1_000_000_000  # a time in whole seconds may be so much too early
+_MOST_LAG_S = 60.0  # of a class's pictures behind their times
 _MOST_SPEC_BYTES = DESCRIPTOR_CAPACITY_BYTES - 2048
 
 _log = logging.getLogger(__name__)
@@ -61,6 +62,7 @@ class CameraInterfaceCamera:
         self._period_ns = round(1e9 / (settings.fps or _MOST_FPS))
         self._due_ns = 0
         self._applied_ns = 0
+        self._lag_s: float | None = None  # how old a picture is when it comes, or what its clock is behind
         self._is_coarse = False  # whether the last picture's time is in whole seconds
         self._ahead: CapturedFrame | None = None  # captured while opening
         self._last: tuple[Any, tuple[int, int]] | None = None  # what `decode` is to make a picture of
@@ -105,7 +107,11 @@ class CameraInterfaceCamera:
             raise ParametersRejectedError(f"these are no parameters: {error}") from error
 
     def capture(self) -> CapturedFrame | None:
-        """Call `blocking_capture` when the next frame is due."""
+        """Call `blocking_capture` when the next frame is due.
+
+        After an `apply`, frames are dropped until their own time is past it: for as long as the class is known to lag
+        behind and `capture_limit_s`, then ReadFailedError.
+        """
         if self._ahead is not None:
             frame, self._ahead = self._ahead, None
             return frame
@@ -116,8 +122,11 @@ class CameraInterfaceCamera:
         time.sleep(max(wait_s, 0))
         frame = self._capture()
         if not self._is_too_old(frame):
+            self._note_lag(frame)
             return frame
-        if (waited_s := (time.monotonic_ns() - self._applied_ns) / 1e9) >= self.capture_limit_s:
+        if self._lag_s is None:
+            self._note_lag(frame)
+        if (waited_s := (time.monotonic_ns() - self._applied_ns) / 1e9) >= self.capture_limit_s + (self._lag_s or 0):
             raise ReadFailedError(
                 f"{self._method} returns only pictures that are older than its parameters, after {waited_s:.1f} s"
             )
@@ -152,6 +161,7 @@ class CameraInterfaceCamera:
         """Capture a frame, and find out what pictures the class makes of it."""
         try:
             self._ahead = self._capture()
+            self._note_lag(self._ahead)
             if self._last is not None:
                 self._decoder.probe(*self._last)
         except CameraError as error:
@@ -189,6 +199,10 @@ class CameraInterfaceCamera:
         if self._is_coarse and time.monotonic_ns() >= self._applied_ns + _COARSE_NS:
             limit_ns -= _COARSE_NS
         return frame.captured_ns < limit_ns
+
+    def _note_lag(self, frame: CapturedFrame) -> None:
+        """Pictures from after an `apply` come so much later than it: a network's latency, or a clock that is slow."""
+        self._lag_s = min(max(0.0, (time.monotonic_ns() - frame.captured_ns) / 1e9), _MOST_LAG_S)
 
     def _call(self) -> tuple[Any, Any]:
         try:

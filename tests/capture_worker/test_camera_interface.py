@@ -443,12 +443,35 @@ def test_pictures_from_before_the_parameters_are_dropped() -> None:
 @pytest.mark.parametrize("whole_seconds", [False, True])
 def test_a_class_that_has_only_old_pictures_fails(whole_seconds: bool) -> None:
     """None of them is ever published under the parameters that came later; the sentence says why there is no frame."""
-    arguments = {"age_s": 30.0, "whole_seconds": whole_seconds}
-    with own("troubled:Buffered", arguments=arguments, capture_timeout_s=1.0) as camera:
+    with own("troubled:Timed", capture_timeout_s=0.5) as camera:
+        camera._user.camera.timestamp = (int if whole_seconds else float)(time.time() - 1.2)
         camera.apply({})
-        with pytest.raises(ReadFailedError, match=r"Buffered.blocking_capture returns only pictures that are older"):
+        with pytest.raises(ReadFailedError, match=r"Timed.blocking_capture returns only pictures that are older"):
             next_frame(camera)
-        assert time.monotonic_ns() >= camera._applied_ns + 1_500_000_000
+        assert time.monotonic_ns() >= camera._applied_ns + 2_200_000_000
+
+
+@pytest.mark.parametrize("was_seen", [False, True])
+def test_pictures_that_are_always_late_are_waited_for(was_seen: bool) -> None:
+    """A camera behind a slow network, or one whose clock is behind: its own time passes that of the parameters."""
+    with own("troubled:Buffered", 1.3, capture_timeout_s=0.5) as camera:
+        if was_seen:
+            next_frame(camera)
+        camera.apply({})
+        assert camera.capture() is None  # the worker gets the word meanwhile
+        captured_ns, applied_ns = next_frame(camera).captured_ns, camera._applied_ns
+    assert captured_ns >= applied_ns - 1_000_000
+    assert time.monotonic_ns() >= applied_ns + 1_200_000_000
+
+
+def test_a_frame_from_before_the_parameters_tells_how_late_pictures_are() -> None:
+    """A class that returns a fresh picture first, and then late ones, is given no more than what it needed before."""
+    with own("troubled:Buffered", 0.0, capture_timeout_s=0.5) as camera:
+        next_frame(camera)
+        camera._user.camera.age_s = 30.0
+        camera.apply({})
+        with pytest.raises(ReadFailedError, match="older than its parameters, after 1"):
+            next_frame(camera)
 
 
 def test_an_exact_time_gets_no_second() -> None:
