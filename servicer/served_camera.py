@@ -1,6 +1,7 @@
 """One camera as the servicer sees it: its newest frames, whether they are fresh, and how it is described."""
 
 import math
+import statistics
 import threading
 import time
 from collections import deque
@@ -25,7 +26,7 @@ from supervision.camera_settings import CameraSettings
 _LEAST_MAX_AGE_S = 0.5
 _MAX_AGE_PERIODS = 3
 _SHARED_PERIODS = 2  # so young a frame with somebody's own parameters serves others who ask for the same
-_PERIOD_SAMPLES = 5
+_PERIOD_SAMPLES = 6  # an even number: of frames that come in pairs, half of the distances are short
 _FORGIVEN_S = 10.0  # after the failure of a camera's own class, if nobody asks it for anything more
 _AFTERWARDS_S = 2.0  # a capture is of use for the next call too, where the first could not wait for it
 
@@ -132,8 +133,7 @@ class ServedCamera:
         """The measured frame period, not below what the driver says; 0 if there is neither."""
         fps = (self.descriptor() or {}).get("fps")
         declared_s = 1 / fps if isinstance(fps, int | float) and fps > 0 else 0.0
-        # The least: whatever comes between two frames, a stall or somebody's own capture, must not stretch the limit.
-        return max(declared_s, min(self._periods_s, default=0.0))
+        return max(declared_s, self._measured_s())
 
     @property
     def spec(self) -> ParameterSpec:
@@ -276,8 +276,21 @@ class ServedCamera:
             if last is None or last.epoch != facts.epoch or self.idles:  # pauses are no periods
                 return
             period_s = (facts.captured_ns - last.captured_ns) / 1e9 / (facts.frame_number - last.frame_number)
-            if last.captured_ns > self._others_until_ns or 0 < period_s < min(self._periods_s, default=math.inf):
+            if self._is_own_pace(last, facts) or 0 < period_s < self._measured_s():
                 self._periods_s.append(period_s)
+
+    def _is_own_pace(self, last: FrameFacts, facts: FrameFacts) -> bool:
+        """Whether nobody's own capture can lie between these two frames."""
+        if last.captured_ns > self._others_until_ns:
+            return True
+        neighbours = facts.frame_number == last.frame_number + 1
+        return neighbours and last.params_id == facts.params_id == DEFAULT_PARAMS_ID
+
+    def _measured_s(self) -> float:
+        """The median: neither a stall nor the short way between two frames of a pair is the camera's pace."""
+        periods_s = list(self._periods_s)
+        even = periods_s[len(periods_s) % 2 :] or periods_s
+        return statistics.median(even) if even else 0.0
 
 
 def _facts(frame: Frame) -> FrameFacts:

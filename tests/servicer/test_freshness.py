@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from bosdyn.api import image_pb2, service_customization_pb2
 from servicer import picture, served_camera
 from servicer.robot_clock import RobotClock
 from servicer.served_camera import ServedCamera
+from shm import DEFAULT_PARAMS_ID
 from supervision.camera_settings import CameraSettings
 from tests.servicer.scripted_worker import SPEC
 from tests.servicer.serving import OFFSET_NS, STATUS, Ring, Served, serving, smooth, wait_for
@@ -91,13 +93,18 @@ def limit_after(front: Ring, camera: ServedCamera, periods_s: list[float]) -> fl
         ([0.4] * 5, 1.2),
         ([0.03] * 5 + [9.0], 0.5),
         ([9.0] + [0.03] * 4, 0.5),
-        ([0.03] + [6.0] * 4, 0.5),
+        ([0.03] + [6.0] * 4, 18.0),
+        ([0.9, 0.1], 1.5),
+        ([0.9, 0.1] * 4, 1.5),
+        ([0.1, 0.9] * 4, 1.5),
+        ([0.9, 0.1] * 4 + [0.9], 1.5),
+        ([0.9], 2.7),
     ],
 )
 def test_the_limit_follows_the_cameras_own_rate(
     instance: str, front: Ring, periods_s: list[float], expected_s: float
 ) -> None:
-    """Three periods, at least half a second; long gaps, as the captures of clients make them, do not stretch it."""
+    """Three periods, at least half a second; neither a stall nor the short way between the frames of a pair counts."""
     camera = ServedCamera(instance, "front", CameraSettings(driver="synthetic"), RobotClock(OFFSET_NS))
     assert limit_after(front, camera, periods_s) == pytest.approx(expected_s, rel=0.05)
 
@@ -112,15 +119,37 @@ def test_the_limit_is_that_of_the_slower_of_what_is_said_and_what_is_measured(
         assert limit_after(ring, camera, periods_s) == pytest.approx(expected_s, rel=0.05)
 
 
-def test_captures_for_clients_never_stretch_the_limit(instance: str) -> None:
-    """However many come one after another: the gaps that they make are not the camera's rate."""
+@pytest.fixture
+def asked_for_others(instance: str) -> Iterator[tuple[Ring, ServedCamera]]:
+    """A camera that somebody has asked for a capture with parameters of his own, for a time that is not over."""
     camera = ServedCamera(instance, "front", CameraSettings(driver="synthetic"), RobotClock(OFFSET_NS))
     with Ring(instance, "front", descriptor={"fps": 30.0, "param_spec": SPEC}) as ring:
         ring.show(smooth(), age_s=200)
         asked = service_customization_pb2.DictParam()
         asked.values["gain"].double_value.value = 3.0
         camera.ask(camera.spec.complete(asked), None, time.monotonic() + 1.0)
-        assert limit_after(ring, camera, [0.03] + [6.0] * 20) == 0.5
+        yield ring, camera
+
+
+@pytest.mark.parametrize("looks", [True, False], ids=["every frame is seen", "default frames are seen"])
+def test_captures_for_clients_never_stretch_the_limit(asked_for_others: tuple[Ring, ServedCamera], looks: bool) -> None:
+    """However many come one after another: the gaps that they make are not the camera's rate."""
+    ring, camera = asked_for_others
+    assert limit_after(ring, camera, [0.03]) == 0.5
+    for age_s in range(120, 0, -6):
+        ring.show(smooth(), age_s=age_s + 3, params_id=b"others".ljust(len(DEFAULT_PARAMS_ID)))
+        if looks:
+            camera.newest(None)
+        ring.show(smooth(), age_s=age_s)
+        camera.newest()
+    assert camera.max_age_s == 0.5
+
+
+def test_a_camera_that_slows_down_is_noticed_while_others_ask(asked_for_others: tuple[Ring, ServedCamera]) -> None:
+    """Between two frames for everybody that follow each other, nobody else's lies."""
+    ring, camera = asked_for_others
+    assert limit_after(ring, camera, [0.03] * 5) == 0.5
+    assert limit_after(ring, camera, [0.5] * 5) == pytest.approx(1.5, rel=0.05)
 
 
 def test_a_configured_limit_is_the_limit(instance: str, front: Ring) -> None:
