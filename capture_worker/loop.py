@@ -279,7 +279,7 @@ class CaptureLoop:
         number = publisher.publish(frame, params_id)
         self._patience.renew()
         if params_id == DEFAULT_PARAMS_ID:
-            self._note_ordinary_frame()
+            self._note_ordinary_frame(frame)
         self._last = _Shot(params_id, number, frame.captured_ns, begun_ns)
         self._facts = {
             "frames": publisher.frames,
@@ -295,11 +295,12 @@ class CaptureLoop:
             self._lifeline.ready(**self._facts)
         return self._last
 
-    def _note_ordinary_frame(self) -> None:
+    def _note_ordinary_frame(self, frame: CapturedFrame) -> None:
         self._sharing.give_back()
         if self._back_since_s is not None:
             self._sharing.note_way_back(time.monotonic() - self._back_since_s)
             self._back_since_s = None
+        self._sharing.note_lateness(_elapsed_s(frame.captured_ns))
 
     def _bear(self, error: CameraError, patience: Patience) -> None:
         if self._lifeline.stopping:

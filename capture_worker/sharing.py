@@ -51,12 +51,17 @@ class Sharing:
             self._way_back, self._way_back_remembered_s = None, _REMEMBERED_S
             return
         text = (
-            f"the camera captures for others too, and takes {took_s:.1f} s to go back to what they get "
-            f'(at most {self.limit_s:.1f} s is fair). With mode = "on_request" it takes own parameters; '
+            f"the camera captures for others too, and takes {took_s:.2f} s to go back to what they get "
+            f'(at most {self.limit_s:.2f} s is fair). With mode = "on_request" it takes own parameters; '
             "or with a longer max_age_s"
         )
         self._way_back = time.monotonic() + self._way_back_remembered_s, text
         self._way_back_remembered_s = min(2 * self._way_back_remembered_s, _LONGEST_REMEMBERED_S)
+
+    def note_lateness(self, late_s: float) -> None:
+        """Do not try again a camera whose ordinary frames are so late that its way back must take too long."""
+        if self._way_back is not None and late_s >= self.limit_s:
+            self._way_back = time.monotonic() + _REMEMBERED_S, self._way_back[1]
 
     def refusal(self, params_id: str) -> str | None:
         """Say why these parameters are not even tried; None if they may be."""

@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from capture_worker import patience as patience_module
 from capture_worker import sharing
-from capture_worker.camera import CorruptFrameError, ReadFailedError, UnsupportedRequestError
+from capture_worker.camera import CapturedFrame, CorruptFrameError, ReadFailedError, UnsupportedRequestError
 from capture_worker.patience import MAX_FAILURES_IN_A_ROW, Patience
 from shm import DEFAULT_PARAMS_ID
 from shm.capture_requests import CaptureAnswer
@@ -216,6 +217,26 @@ def test_a_long_way_back_is_measured_again_more_and_more_rarely(monkeypatch: pyt
     shared.note_way_back(0.5)
     now_s += 5
     assert shared.refusal("aa") is None
+
+
+def test_a_camera_whose_frames_are_late_is_not_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its way back takes at least as long as its frames are old when they come; that shows without trying."""
+    with Stage(ScriptedCamera()) as stage, Client(stage.instance) as client:
+        capture = stage.camera.capture
+
+        def late() -> CapturedFrame | None:
+            frame = capture()
+            return frame and replace(frame, captured_ns=frame.captured_ns - 10**9)
+
+        monkeypatch.setattr(stage.camera, "capture", late)
+        until_s = time.monotonic() + 0.4
+        stage.camera.hang_softly(lambda: time.monotonic() > until_s)
+        stage.turn_until(lambda: stage.brightness(DEFAULT_PARAMS_ID))
+        for seconds in (4, 8, 12):
+            monkeypatch.setattr(sharing, "time", SimpleNamespace(monotonic=lambda s=seconds: time.monotonic() + s))
+            stage.turn()
+            client.ask_with(gain(20))
+            assert "s to go back" in answer_of(stage, client).text
 
 
 def test_what_is_remembered_of_slow_parameters_is_bounded() -> None:
