@@ -33,7 +33,8 @@ class ChildRecord:
 
     All `_ns` are CLOCK_MONOTONIC. `last_exit` is "signal SIGSEGV" or "exit code 69" of the previous process.
     `error_code` is one of the lifeline's closed list, `error_text` a sentence for the operator; both stay until
-    the child has worked again for a while. `facts` are what only this kind of child reports (the servicer: port,
+    the child has worked again for a while. `post_mortem` is the file that tells how the last process died that was not
+    meant to. `facts` are what only this kind of child reports (the servicer: port,
     robot, refused, requests).
     """
 
@@ -46,6 +47,7 @@ class ChildRecord:
     last_exit: str | None = None
     error_code: str | None = None
     error_text: str | None = None
+    post_mortem: str | None = None
     next_start_ns: int | None = None
     frames: int = 0
     rate_hz: float = 0.0

@@ -33,11 +33,13 @@ class SyntheticSettings(Strict):
 
     `script` is a list of `"<seconds after open>: <misbehaviour> [argument]"`, each misbehaviour one of `hang`, `crash`,
     `exit`, `segfault`, `slow`, `wrong_size`, `freeze`, `garbage`, `unplug`, `reject` (see
-    capture_worker/misbehaviour.py).
+    capture_worker/misbehaviour.py). `control_file` is a file that says the same while the camera runs: what it does
+    wrong as long as the file says so.
     """
 
     encoding: Literal["bgr8", "bgra8", "mono8", "mono16", "depth16", "jpeg"] = "bgr8"
     script: tuple[Annotated[str, Field(pattern=_SCRIPT_LINE)], ...] = ()
+    control_file: Path | None = None
 
 
 class CameraInterfaceSettings(Strict):
@@ -117,8 +119,9 @@ class CameraSettings(Strict):
     runs with while a client asks for no others.
 
     `max_age_s` None means max(0.5 s, 3 measured frame periods), and no limit of its own for a camera that captures on
-    request. Sizes are in pixels, `fps` in frames per second; None leaves them as the device has them (the synthetic
-    camera: 640 x 480 at 30). `depth_scale` is how many units of a depth image make a metre.
+    request. `frozen_after_s` is how long a camera may deliver the same picture before that is a fault, None means
+    max(5 s, 150 frames), 0 never. Sizes are in pixels, `fps` in frames per second; None leaves them as the device has
+    them (the synthetic camera: 640 x 480 at 30). `depth_scale` is how many units of a depth image make a metre.
 
     The picture is cropped to (left, top, width, height), then turned clockwise, then flipped; `camera_model` and
     `mount` describe the camera as it is without all this. `calibration` is a file to read the camera model from.
@@ -134,6 +137,7 @@ class CameraSettings(Strict):
     loop: bool = False
     slots: Annotated[int, Field(ge=4, le=64)] = 6
     max_age_s: PositiveSeconds | None = None
+    frozen_after_s: Annotated[float, Field(ge=0, le=86400, allow_inf_nan=False)] | None = None
     open_timeout_s: PositiveSeconds = 15.0
     capture_timeout_s: PositiveSeconds = 1.0
     required: bool = True

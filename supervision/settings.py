@@ -78,9 +78,15 @@ class ServiceSettings(Strict):
 
 
 class Settings(Strict):
-    """Everything. `cameras` keeps the order in which they were named."""
+    """Everything. `cameras` keeps the order in which they were named.
+
+    `shm_group` is a group of this computer whose members may read the rings too, as a detector in another container.
+    `post_mortem_dir` is where the reports on processes that died are kept; None is a folder of this user's own.
+    """
 
     instance: Name = "spot-cameras"
+    shm_group: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,32}$")] | None = None
+    post_mortem_dir: Path | None = None
     robot: RobotSettings = RobotSettings()
     service: ServiceSettings = ServiceSettings()
     cameras: dict[Name, CameraSettings] = Field(default_factory=dict)
@@ -92,6 +98,7 @@ class WorkerConfiguration(Strict):
 
     supervisor_pid: int
     instance: Name
+    shm_group: str | None = None
     name: Name
     camera: CameraSettings
 
