@@ -6,7 +6,7 @@ ENV := .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[
 BIN := $(ENV)/bin
 SHELL := /bin/bash
 
-.PHONY: demo test test-v4l2 check format clean
+.PHONY: demo test reliability test-v4l2 check format clean
 
 demo: $(ENV)/.demo
 	$(BIN)/python supervisor.py --simulate $(if $(DURATION),--duration $(DURATION)) $(if $(CAMERAS),--device-name $(CAMERAS))
@@ -17,6 +17,12 @@ test: $(ENV)/.test
 	$(BIN)/coverage run -m pytest $(PYTEST_FLAGS)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
+
+# Every test that shows a row of the fault matrix, the timed ones RUNS times; then the table in docs/reliability.md.
+reliability: $(ENV)/.test
+	rm -rf build/matrix
+	status=0; $(BIN)/python -m pytest -m row -v --timeout 3600 --runs $(or $(RUNS),20) --matrix build/matrix || status=$$?; \
+	  $(BIN)/python -m tests.matrix.table && exit $$status
 
 # Real V4L2 devices, in a small virtual machine with the kernel's vivid driver.
 test-v4l2: $(ENV)/.test
