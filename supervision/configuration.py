@@ -133,12 +133,14 @@ def _who_we_are(robot: dict[str, Any], login: tuple[str, str] | None) -> dict[st
 
 def _make_paths_absolute(document: dict[str, Any], folder: Path) -> None:
     cameras = document.get("cameras")
+    _make_absolute(document, ("post_mortem_dir",), folder)
     _make_absolute(document.get("robot"), ("ca", "payload_credentials_file"), folder)
     for camera in cameras.values() if isinstance(cameras, dict) else ():
         if isinstance(camera, dict):
             if isinstance(camera.get("device"), str):
                 camera["device"] = device_from_text(camera["device"], folder)
             _make_absolute(camera, ("calibration",), folder)
+            _make_absolute(camera.get("synthetic"), ("control_file",), folder)
             _make_absolute(camera.get("camera_interface"), ("python_path",), folder)
 
 

@@ -42,6 +42,7 @@ ErrorCode = Literal[
     "crashed",  # it ended without being asked to (said by the supervisor)
     "frozen",  # the same picture for too long
     "corrupt",  # frames that cannot be what they claim to be
+    "memory",  # it used more memory than it may, and is started again (said by the supervisor)
     "parameters",  # the camera rejects its capture parameters
     "shm_full",  # no room in /dev/shm
     "shm_foreign",  # a segment's name belongs to another user

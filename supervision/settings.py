@@ -80,13 +80,17 @@ class ServiceSettings(Strict):
 class Settings(Strict):
     """Everything. `cameras` keeps the order in which they were named.
 
-    `shm_group` is a group of this computer whose members may read the rings too, as a detector in another container.
+    `shm_group` is a group of this computer, or its number, whose members may read the rings and the board too: for a
+    detector of another user or in another container.
     `post_mortem_dir` is where the reports on processes that died are kept; None is a folder of this user's own.
+    `child_memory_limit_mb` is how much memory of its own a child may use (MB of 10^6 bytes, frames in /dev/shm not
+    counted) before it is ended in an orderly way and started again; 0 is no limit.
     """
 
     instance: Name = "spot-cameras"
     shm_group: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,32}$")] | None = None
     post_mortem_dir: Path | None = None
+    child_memory_limit_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 1024
     robot: RobotSettings = RobotSettings()
     service: ServiceSettings = ServiceSettings()
     cameras: dict[Name, CameraSettings] = Field(default_factory=dict)
