@@ -19,7 +19,9 @@ class FramePublisher:
     there, because only a real frame says what the camera really delivers.
     """
 
-    def __init__(self, instance: str, camera: str, slots: int, description: Description) -> None:
+    def __init__(
+        self, instance: str, camera: str, slots: int, description: Description, shm_group: str | None = None
+    ) -> None:
         self.frames = 0
         self.drops = 0
         self.errors = 0
@@ -27,6 +29,7 @@ class FramePublisher:
         self._camera = camera
         self._slots = slots
         self._description = description
+        self._shm_group = shm_group
         self._ring: RingWriter | None = None
         self._shape: tuple[int, int, Encoding] | None = None
         self._holding = ExitStack()
@@ -53,7 +56,7 @@ class FramePublisher:
     def build_ring(self, frame: CapturedFrame) -> None:
         """Build a ring for frames like this one; the old one keeps its name until the new one has a frame.
 
-        Takes a while. Raises ShmFullError or ForeignSegmentError.
+        Takes a while. Raises ShmFullError, ForeignSegmentError or GroupError.
         """
         with ExitStack() as building:
             ring = building.enter_context(
@@ -63,6 +66,7 @@ class FramePublisher:
                     slots=self._slots,
                     payload_capacity_bytes=_capacity_bytes(frame),
                     descriptor=_descriptor(frame, self._description),
+                    shm_group=self._shm_group,
                 )
             )
             self._holding.close()

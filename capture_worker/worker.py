@@ -14,7 +14,7 @@ from capture_worker.misbehaviour import ScriptError
 from capture_worker.publisher import FramePublisher
 from capture_worker.requests import CaptureRequests
 from capture_worker.source import source_of
-from shm import ForeignSegmentError, RingReader, ShmFullError
+from shm import ForeignSegmentError, GroupError, RingReader, ShmFullError
 from shm.parameters import ParametersError
 from supervision import exit_codes
 from supervision.camera_settings import CameraSettings
@@ -46,12 +46,12 @@ class CaptureWorker:
         except ForeignSegmentError as error:
             self._lifeline.error("shm_foreign", str(error.strerror))
             return exit_codes.SHM_FAILED
-        except (ValidationError, ScriptError, ParametersError) as error:
+        except (ValidationError, ScriptError, ParametersError, GroupError) as error:
             self._refuse(error)
             return exit_codes.BAD_CONFIGURATION
         return exit_codes.TERMINATED
 
-    def _refuse(self, error: ValidationError | ScriptError | ParametersError) -> None:
+    def _refuse(self, error: ValidationError | ScriptError | ParametersError | GroupError) -> None:
         if isinstance(error, ParametersError):
             self._lifeline.error("parameters", f"of its configuration: {error}")
         else:
@@ -67,7 +67,7 @@ class CaptureWorker:
         with _make_camera(*where, settings) as camera:
             defaults = apply_defaults(camera, settings.parameters)
             with (
-                FramePublisher(*where, settings.slots, defaults.description) as publisher,
+                FramePublisher(*where, settings.slots, defaults.description, configuration.shm_group) as publisher,
                 CaptureRequests(*where) as requests,
             ):
                 self._run(CaptureLoop(camera, settings, defaults, publisher, requests, self._lifeline), requests)

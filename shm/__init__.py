@@ -9,12 +9,14 @@ A ring has one writer and any number of readers, which never wait for each other
     frame = reader.latest()          # None: no frame (yet, or any more)
     frame.pixels()                   # numpy array (480, 640, 3), uint8
 
+Who else may read, from another user or another container: docs/shared-memory.md.
+
 `layout` says where every byte lies, `protocol` in which order they are written and read, and why.
 Nothing in here imports numpy before somebody asks for pixels: the supervisor reads the board without it.
 """
 
 from shm.board import BoardReader, BoardWriter
-from shm.errors import ForeignSegmentError, ShmFullError
+from shm.errors import ForeignSegmentError, GroupError, ShmFullError
 from shm.frame import DEFAULT_PARAMS_ID, Encoding, Frame, Loss
 from shm.reader import RingReader
 from shm.records import ChildRecord, Status
@@ -28,6 +30,7 @@ __all__ = [
     "Encoding",
     "ForeignSegmentError",
     "Frame",
+    "GroupError",
     "Loss",
     "RingReader",
     "RingWriter",

@@ -19,8 +19,15 @@ _CAPACITY_BYTES = 256 * 1024  # about 200 children with their error texts
 class BoardWriter:
     """Publishes the status of an instance, inside `with`. Raises what RingWriter raises."""
 
-    def __init__(self, instance: str) -> None:
-        self._ring = RingWriter(instance, names.BOARD, payload_capacity_bytes=_CAPACITY_BYTES, descriptor={}, slots=4)
+    def __init__(self, instance: str, *, shm_group: str | None = None) -> None:
+        self._ring = RingWriter(
+            instance,
+            names.BOARD,
+            payload_capacity_bytes=_CAPACITY_BYTES,
+            descriptor={},
+            slots=4,
+            shm_group=shm_group,
+        )
 
     def __enter__(self) -> "BoardWriter":
         """Build the board aside; it takes its name with the first `publish`."""
@@ -47,10 +54,15 @@ class BoardWriter:
 
 
 class BoardReader:
-    """Reads the newest status of an instance."""
+    """Reads the newest status of an instance. Raises what RingReader raises."""
 
-    def __init__(self, instance: str) -> None:
-        self._ring = RingReader(instance, names.BOARD)
+    def __init__(self, instance: str, *, shm_group: str | None = None) -> None:
+        self._ring = RingReader(instance, names.BOARD, shm_group=shm_group)
+
+    @property
+    def problem(self) -> str | None:
+        """Why a board that is there cannot be read, in a sentence."""
+        return self._ring.problem
 
     def latest(self) -> Status | None:
         """The newest status; None while there is no board."""

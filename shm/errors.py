@@ -1,4 +1,4 @@
-"""What may go wrong with a name in /dev/shm. Each carries a sentence for the operator as `strerror`."""
+"""What may go wrong with a name in /dev/shm. An OSError carries a sentence for the operator as `strerror`."""
 
 import errno
 
@@ -11,6 +11,10 @@ class ShmFullError(OSError):
 
 class ForeignSegmentError(OSError):
     """The name is taken by something that is not ours: another user's segment, or no segment at all."""
+
+
+class GroupError(ValueError):
+    """There is no such group, or this process may not share its segments with it. The message is a sentence."""
 
 
 def shm_full(what: str, needed_bytes: int) -> ShmFullError:

@@ -18,15 +18,24 @@ import posix_ipc
 from shm import names
 from shm.errors import shm_full
 
+_CLOSED = f"{names.SHM_DIR} may not be written: whoever reads makes a semaphore there too, for a moment"
+
 
 class Fence:
-    """A semaphore of this process alone; its name is gone at once. Raises ShmFullError if not even that has room."""
+    """A semaphore of this process alone; its name is gone at once.
+
+    Raises ShmFullError if not even that has room, OSError if nothing may be made in /dev/shm.
+    """
 
     def __init__(self, instance: str) -> None:
         name = names.fence_name(instance, os.getpid())
         try:
             self._semaphore = posix_ipc.Semaphore(name, posix_ipc.O_CREX, mode=0o600)
+        except posix_ipc.PermissionsError as error:
+            raise OSError(errno.EACCES, _CLOSED) from error
         except OSError as error:
+            if error.errno == errno.EROFS:
+                raise OSError(errno.EROFS, _CLOSED) from error
             if error.errno != errno.ENOSPC:
                 raise
             raise shm_full("a semaphore", 4096) from error

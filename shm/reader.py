@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from shm import layout, names, protocol, segment
+from shm import layout, names, protocol, rights, segment
 from shm.fence import fence_of_this_process
 from shm.frame import DEFAULT_PARAMS_ID, Encoding, Frame, Loss, describes_a_frame
 
@@ -23,12 +23,16 @@ class RingReader:
 
     There need be no ring yet: every call looks for it. `problem` says in a sentence why a segment that is there
     cannot be read, `lapped` counts looks that the writer overtook.
+
+    Only segments of this user are read, and with `shm_group` those that another user shares with that group. Raises
+    ValueError for a bad name, GroupError for a group there is not, OSError when the fence cannot be made.
     """
 
-    def __init__(self, instance: str, camera: str) -> None:
+    def __init__(self, instance: str, camera: str, *, shm_group: str | None = None) -> None:
         self.problem: str | None = None
         self.lapped = 0
         self._name = names.segment_name(instance, camera)
+        self._gid = None if shm_group is None else rights.gid_of(shm_group)
         self._fence = fence_of_this_process(instance)
         self._attached: segment.Attached | None = None
         self._attaching = threading.Lock()
@@ -86,7 +90,7 @@ class RingReader:
     def _attach(self) -> segment.Attached | None:
         self.problem = None
         try:
-            return segment.attach(self._name, self._fence)
+            return segment.attach(self._name, self._fence, self._gid)
         except layout.LayoutError as error:
             self.problem = f"{names.path_of(self._name)} is no ring: {error}"
         except OSError as error:  # ForeignSegmentError, or this process may open nothing more

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import posix_ipc
 
-from shm import layout, names
+from shm import layout, names, rights
 from shm.errors import ForeignSegmentError, shm_full
 from shm.fence import Fence
 
@@ -82,17 +82,18 @@ class Attached:
     def is_current(self) -> bool:
         """Whether it is whole and still has its name: if not, it was replaced or removed."""
         facts = os.fstat(self._fd)
-        return facts.st_nlink > 0 and facts.st_size >= self.header.layout.total_bytes
+        return facts.st_nlink > 0 and _has_all_of(facts, self.header.layout.total_bytes)
 
     def is_whole(self) -> bool:
-        """Whether the segment still has the size that was mapped: touching what was cut off would be SIGBUS."""
-        return os.fstat(self._fd).st_size >= self.header.layout.total_bytes
+        """Whether all that was mapped is still there: touching what was cut off would be SIGBUS."""
+        return _has_all_of(os.fstat(self._fd), self.header.layout.total_bytes)
 
 
-def create_aside(name: str, header: bytes, total_bytes: int, fence: Fence) -> Mapping:
+def create_aside(name: str, header: bytes, total_bytes: int, fence: Fence, gid: int | None = None) -> Mapping:
     """Build a segment of our own under its `.new.<pid>` name, with all of its memory allocated.
 
-    Raises ForeignSegmentError if one of the names is not ours to take, ShmFullError if there is no room.
+    Its owner alone may read it, or the members of group `gid` too. Raises ForeignSegmentError if one of the names is
+    not ours to take, ShmFullError if there is no room, GroupError.
     """
     _is_ours(name)
     aside = names.aside_name(name, os.getpid())
@@ -101,6 +102,7 @@ def create_aside(name: str, header: bytes, total_bytes: int, fence: Fence) -> Ma
     # Size 0: posix_ipc would use ftruncate, which promises memory that a full tmpfs then answers with SIGBUS.
     created = posix_ipc.SharedMemory(aside, posix_ipc.O_CREX, size=0, mode=0o600)
     try:
+        rights.protect(created.fd, gid)
         _allocate(created.fd, total_bytes, name)
         mapping = Mapping(mmap.mmap(created.fd, total_bytes), fence)
     except BaseException:
@@ -132,38 +134,41 @@ def is_in_place(name: str, inode: int, total_bytes: int) -> bool:
         facts = os.stat(names.path_of(name))
     except FileNotFoundError:
         return False
-    return facts.st_ino == inode and facts.st_size >= total_bytes
+    return facts.st_ino == inode and _has_all_of(facts, total_bytes)
 
 
-def attach(name: str, fence: Fence) -> Attached | None:
+def attach(name: str, fence: Fence, gid: int | None = None) -> Attached | None:
     """Open a segment by name; None if there is none.
 
-    Raises layout.LayoutError for one that is no ring, ForeignSegmentError for what is not ours, and OSError when
-    this process may open or map nothing more.
+    Ours are those of this user, and with `gid` those that another user shares with this group. Raises
+    layout.LayoutError for one that is no ring, ForeignSegmentError for what is not ours, and OSError when this process
+    may open or map nothing more.
     """
-    if not _is_ours(name):  # before it is opened: opening a FIFO would wait for its writer
+    if not _is_ours(name, gid):  # before it is opened: opening a FIFO would wait for its writer
         return None
     try:
         opened = posix_ipc.SharedMemory(name, read_only=True)
     except posix_ipc.ExistentialError:
         return None
     except posix_ipc.PermissionsError as error:
-        raise ForeignSegmentError(errno.EACCES, _foreign_sentence(name)) from error
+        raise ForeignSegmentError(errno.EACCES, _closed_sentence(name, gid)) from error
     try:
-        return _attach_fd(name, opened.fd, fence)
+        return _attach_fd(name, opened.fd, fence, gid)
     except BaseException:
         opened.close_fd()
         raise
 
 
-def _attach_fd(name: str, fd: int, fence: Fence) -> Attached:
+def _attach_fd(name: str, fd: int, fence: Fence, gid: int | None) -> Attached:
     facts = os.fstat(fd)
-    if facts.st_uid != os.geteuid():
-        raise ForeignSegmentError(errno.EACCES, _foreign_sentence(name))
+    if not rights.may_be_read(facts, gid):
+        raise ForeignSegmentError(errno.EACCES, _foreign_sentence(name, gid))
     # pread, not the mapping: a segment that shrinks meanwhile gives a short answer instead of SIGBUS.
     header = layout.unpack_header(os.pread(fd, layout.HEADER_BYTES, 0))
     if f"/{header.segment_name}" != name:
         raise layout.LayoutError(f"says that it is {header.segment_name!r}")
+    if not _has_all_of(facts, header.layout.total_bytes):
+        raise layout.LayoutError("shorter than its header says, or with holes")
     try:
         mapped = mmap.mmap(fd, header.layout.total_bytes, prot=mmap.PROT_READ)
     except ValueError as error:  # mmap compares with the size that the file has now
@@ -180,21 +185,37 @@ def _allocate(fd: int, total_bytes: int, name: str) -> None:
         raise shm_full(name, total_bytes) from error
 
 
-def _is_ours(name: str) -> bool:
-    """Whether the name exists. Raises ForeignSegmentError if what it names is no segment of this user."""
+def _has_all_of(facts: os.stat_result, total_bytes: int) -> bool:
+    """Whether a segment is long enough and without holes: to fill one in a full /dev/shm would be SIGBUS as well."""
+    return min(facts.st_size, facts.st_blocks * 512) >= total_bytes
+
+
+def _is_ours(name: str, gid: int | None = None) -> bool:
+    """Whether the name exists. Raises ForeignSegmentError if what it names is no segment for us, see `attach`."""
     try:
         facts = names.path_of(name).lstat()  # not through a symbolic link: somebody else may have put it there
     except FileNotFoundError:
         return False
-    if facts.st_uid != os.geteuid():
-        raise ForeignSegmentError(errno.EPERM, _foreign_sentence(name))
+    if not rights.may_be_read(facts, gid):
+        raise ForeignSegmentError(errno.EPERM, _foreign_sentence(name, gid))
     if not stat.S_ISREG(facts.st_mode):
         raise ForeignSegmentError(errno.EEXIST, f"{names.path_of(name)} is no shared-memory segment: remove it")
     return True
 
 
-def _foreign_sentence(name: str) -> str:
+def _foreign_sentence(name: str, gid: int | None = None) -> str:
+    path = names.path_of(name)
+    if gid is not None:
+        return f"{path} belongs to another user, who does not share it with group {gid}: set that pipeline's shm_group"
     return (
-        f"{names.path_of(name)} belongs to another user: stop that user's pipeline, remove the file as that user, "
-        "or choose another --instance"
+        f"{path} belongs to another user: stop that user's pipeline, remove the file as that user, or choose another "
+        "--instance (only to read it, see shm_group in docs/shared-memory.md)"
+    )
+
+
+def _closed_sentence(name: str, gid: int | None) -> str:
+    if gid is None:
+        return _foreign_sentence(name)
+    return (
+        f"{names.path_of(name)} is shared with group {gid}: add this user, or its container (--group-add {gid}), to it"
     )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
-from shm import layout, names, protocol, segment
+from shm import layout, names, protocol, rights, segment
 from shm.fence import fence_of_this_process
 from shm.frame import DEFAULT_PARAMS_ID, Encoding, describes_a_frame
 
@@ -27,6 +27,8 @@ class RingWriter:
     Entering builds the ring aside; the first `publish` takes the name, so that whoever finds the ring finds a
     frame in it. A restart and a change of size are both just another RingWriter. Leaving never removes the name:
     readers keep the last frame, and names are removed by the supervisor alone.
+
+    The members of `shm_group` may read it too. Raises ValueError for a bad name, GroupError for a group there is not.
     """
 
     def __init__(
@@ -37,8 +39,10 @@ class RingWriter:
         payload_capacity_bytes: int,
         descriptor: Mapping[str, Any],
         slots: int = 6,
+        shm_group: str | None = None,
     ) -> None:
         self._instance = instance
+        self._gid = None if shm_group is None else rights.gid_of(shm_group)
         self._name = names.segment_name(instance, camera)
         self._layout = layout.RingLayout(slots, payload_capacity_bytes)
         self._descriptor = descriptor
@@ -47,11 +51,14 @@ class RingWriter:
         self._memory: segment.Mapping
 
     def __enter__(self) -> "RingWriter":
-        """Build the ring aside. Raises ShmFullError, ForeignSegmentError, or LayoutError for the descriptor."""
+        """Build the ring aside.
+
+        Raises ShmFullError, ForeignSegmentError, GroupError, or LayoutError for the descriptor.
+        """
         epoch = secrets.randbits(63) | 1
         header = layout.pack_header(self._layout, epoch, self._name[1:], self._descriptor)
         fence = fence_of_this_process(self._instance)
-        self._memory = segment.create_aside(self._name, header, self._layout.total_bytes, fence)
+        self._memory = segment.create_aside(self._name, header, self._layout.total_bytes, fence, self._gid)
         self._inode = self._next_number = None
         return self
 

@@ -9,7 +9,8 @@ import os
 
 from pydantic import JsonValue
 
-from shm import names
+from shm import GroupError, names
+from shm.rights import check_group
 from supervision import exit_codes
 from supervision.camera_settings import CameraSettings
 from supervision.configuration import ConfigurationError, shown_device
@@ -56,6 +57,7 @@ def check(settings: Settings) -> None:
     _check_port(settings)
     check_credentials(settings)
     _check_certificate(settings)
+    _check_group(settings.shm_group)
     _check_memory(settings)
 
 
@@ -181,6 +183,14 @@ def _check_certificate(settings: Settings) -> None:
         raise ConfigurationError(f"robot.ca: {path}: is no certificate in PEM format")
 
 
+def _check_group(group: str | None) -> None:
+    try:
+        if group is not None:
+            check_group(group)
+    except GroupError as error:
+        raise ConfigurationError(f"shm_group: {error}") from error
+
+
 def _check_memory(settings: Settings) -> None:
     rings = [_ring_bytes(camera) for camera in settings.cameras.values()]
     needed_bytes = sum(rings) + max(rings)  # a ring that replaces another exists beside it for a moment
@@ -196,7 +206,7 @@ def _used_bytes(instance: str) -> int:
     used_bytes = 0
     for name in names.names_of(instance):
         with contextlib.suppress(FileNotFoundError):
-            used_bytes += names.path_of(name).stat().st_blocks * 512
+            used_bytes += names.path_of(name).lstat().st_blocks * 512
     return used_bytes
 
 

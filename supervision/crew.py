@@ -157,7 +157,11 @@ class Crew:
 
     def _camera_line(self, name: str, camera: CameraSettings) -> str:
         return WorkerConfiguration(
-            supervisor_pid=os.getpid(), instance=self.settings.instance, name=name, camera=camera
+            supervisor_pid=os.getpid(),
+            instance=self.settings.instance,
+            shm_group=self.settings.shm_group,
+            name=name,
+            camera=camera,
         ).model_dump_json()
 
     def _robot_line(self) -> str:

@@ -33,6 +33,7 @@ LONGEST_TURN_NS = 250_000_000  # the board is written, and the service manager t
 PUBLISH_INTERVAL_NS = 100_000_000  # … and the board at most this often
 _OWN_PAUSE_NS = 1_000_000_000  # a turn that took longer: we were stopped, or the machine was
 
+_FIXED = ("instance", "shm_group", "simulate")  # what the lock, the board or every child was made for
 _OVER = ("finished", "refused", "unkillable")
 
 _log = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ class Supervisor:
             if removed := lock.remove_all_names():
                 _log.info("removed %d names that an earlier run left in /dev/shm", removed)
             stack.callback(lock.remove_all_names)
-            board = stack.enter_context(BoardWriter(self._settings.instance))
+            board = stack.enter_context(BoardWriter(self._settings.instance, shm_group=self._settings.shm_group))
             stack.enter_context(self._signals)
             adopt_orphans()
             stack.callback(kill_adopted)
@@ -179,8 +180,8 @@ class Supervisor:
         except Exception as error:  # whatever a file can bring about: the cameras that run must not end for it
             _log.error("the configuration could not be read again: %s; nothing was changed", error, exc_info=error)
             return
-        if (settings.instance, settings.simulate) != (self._settings.instance, self._settings.simulate):
-            _log.error("`instance` and `simulate` cannot change while running; nothing was changed")
+        if any(getattr(settings, key) != getattr(self._settings, key) for key in _FIXED):
+            _log.error("%s cannot change while running; nothing was changed", ", ".join(_FIXED))
             return
         concerned = crew.change(settings, now_ns)
         _log.info("the configuration was read again; concerned: %s", ", ".join(concerned) or "nothing, it is the same")

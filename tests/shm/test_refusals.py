@@ -76,7 +76,7 @@ def test_a_foreign_segment_that_slips_in(instance: str, monkeypatch: pytest.Monk
     with writer(instance) as ring:
         publish(ring, 1, 64)
     os.chown(names.path_of(f"/{instance}.cam.front"), OTHER_UID, -1)
-    monkeypatch.setattr(segment, "_is_ours", lambda _: True)
+    monkeypatch.setattr(segment, "_is_ours", lambda *_: True)
     reader = RingReader(instance, "front")
     assert reader.latest() is None
     assert "another user" in str(reader.problem)
@@ -104,7 +104,7 @@ def test_a_name_that_another_user_takes_last(instance: str, monkeypatch: pytest.
         os.seteuid(0)
         path.write_bytes(b"of root")
         os.seteuid(OTHER_UID)
-        monkeypatch.setattr(segment, "_is_ours", lambda _: False)
+        monkeypatch.setattr(segment, "_is_ours", lambda *_: False)
         monkeypatch.setattr(segment, "attach", lambda *_: None)
         with pytest.raises(ForeignSegmentError, match="another user"):
             publish(ring, 2, 64)
