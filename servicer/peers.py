@@ -38,17 +38,22 @@ class AllowedPeers:
                 continue
         self._addresses = frozenset(found)
 
-    def admit(self, peer: str) -> bool:
-        """Whether gRPC's name of a peer ("ipv4:1.2.3.4:567") may call; counts it if not."""
+    def admit(self, peer: str, *, local_only: bool = False) -> bool:
+        """Whether gRPC's name of a peer ("ipv4:1.2.3.4:567") may call; counts it if not.
+
+        `local_only` is for what concerns nobody but this computer.
+        """
         if peer.startswith("unix"):
             return True
         address = _address_of(peer)
-        if address in self._addresses or _is_loopback(address):
+        if _is_loopback(address) or (address in self._addresses and not local_only):
             return True
         if not peer:
             return False  # the connection is gone already, and gRPC no longer knows whose it was
         with self._counting:
             self.refused += 1
+            if address in self._addresses:
+                return False  # it may see images, and wanted something else: nothing that the operator could change
             if address not in self._refused_s and len(self._refused_s) < _REMEMBERED_PEERS:
                 _log.warning("refused a call from %s: name it in service.allowed_peers if it may see images", address)
                 self._refused_s[address] = 0.0

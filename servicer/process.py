@@ -12,6 +12,7 @@ from bosdyn.api import image_pb2, image_service_pb2_grpc
 
 from servicer import server
 from servicer.health import Health
+from servicer.health_service import HealthService
 from servicer.image_log import ImageLog
 from servicer.image_service import ImageService
 from servicer.peers import AllowedPeers
@@ -41,7 +42,7 @@ _GRACE_S = 1.0
 def run(lifeline: Lifeline) -> int:
     """Serve until SIGTERM; the exit code says why it ended."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    logging.getLogger("grpc._common").setLevel(logging.CRITICAL)  # a traceback for each request that is no request
+    server.raise_descriptor_limit()
     cv2.setNumThreads(1)  # requests are parallel already
     try:
         configuration = ServicerConfiguration.model_validate(lifeline.configuration)
@@ -77,6 +78,7 @@ class Servicer:
         image_log = ImageLog() if configuration.service.log_images else None
         by_source = {camera.source_name: camera for camera in cameras}
         self._service = ImageService(by_source, self._health.why_silent, image_log)
+        self._health_service = HealthService(by_source, self._health.why_silent)
         self._link = RobotLink(
             configuration.robot,
             configuration.service,
@@ -89,7 +91,7 @@ class Servicer:
     def run(self) -> int:
         """Serve until told to stop. Raises server.PortInUseError."""
         service = self._configuration.service
-        grpc_server = server.create(self._service, self._peers)
+        grpc_server = server.create(self._service, self._peers, self._health_service)
         self_address = f"unix-abstract:{self._configuration.instance}.servicer.{os.getpid()}"
         grpc_server.add_insecure_port(self_address)
         server.listen(grpc_server, service.host_ip or "127.0.0.1", service.port)
@@ -100,6 +102,7 @@ class Servicer:
         self._lifeline.promise(_PROMISE_S)  # instead of the long one for the start
         with grpc.insecure_channel(self_address) as channel:
             self._loop(image_service_pb2_grpc.ImageServiceStub(channel))
+        self._health_service.stop()
         # First out of the directory, so that nobody is sent here any more; then end the calls that are left.
         self._link.stop(_FAREWELL_S)
         grpc_server.stop(_GRACE_S).wait()

@@ -1,6 +1,7 @@
 """The gRPC server: its limits, and where it listens."""
 
 import errno
+import resource
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
@@ -8,10 +9,14 @@ import grpc
 from bosdyn.api import image_service_pb2_grpc
 
 from servicer.admission import Admission
+from servicer.health_service import HealthService
 from servicer.image_service import ImageService
 from servicer.peers import AllowedPeers
 
 _CONCURRENT_CALLS = 512
+_MOST_DESCRIPTORS = 16_384
+_RESERVED_DESCRIPTORS = 256  # for rings, the robot, and this process's own call to itself
+_LISTENERS = 2
 
 _OPTIONS = [
     ("grpc.so_reuseport", 0),  # the default lets a second server bind the same port and take half of the calls
@@ -21,6 +26,7 @@ _OPTIONS = [
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.ping_timeout_ms", 5_000),  # the default of a minute goes before the keepalive time-out
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 4_000),  # SDK clients ping every 5 s
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 4_000),
@@ -33,16 +39,32 @@ class PortInUseError(Exception):
     """The service's port cannot be had; the message says why, and what to do."""
 
 
-def create(service: ImageService, peers: AllowedPeers) -> grpc.Server:
+def create(service: ImageService, peers: AllowedPeers, health: HealthService | None = None) -> grpc.Server:
     """Make a server for the image service, not yet listening anywhere."""
     server = grpc.server(
         ThreadPoolExecutor(_CONCURRENT_CALLS, thread_name_prefix="request"),
         interceptors=[Admission(peers)],
-        options=_OPTIONS,
+        options=[*_OPTIONS, ("grpc.max_allowed_incoming_connections", _most_connections())],
         maximum_concurrent_rpcs=_CONCURRENT_CALLS,
     )
     image_service_pb2_grpc.add_ImageServiceServicer_to_server(service, server)
+    if health is not None:
+        health.add_to(server)
     return server
+
+
+def raise_descriptor_limit() -> None:
+    """Have room for many connections: the usual limit of 1,024 is for programs that use select()."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = _MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _MOST_DESCRIPTORS)
+    if most > soft:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _most_connections() -> int:
+    """What each listener may have: connections must never use up the descriptors that cameras and the robot need."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(soft - _RESERVED_DESCRIPTORS, soft // 2) // _LISTENERS
 
 
 def listen(server: grpc.Server, host_ip: str, port: int) -> None:

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from servicer import admission
+from servicer.places import Places
 from servicer.served_camera import ServedCamera
 from shm.capture_requests import CaptureAnswer, CaptureRequest
 from supervision.camera_settings import CameraSettings
@@ -471,7 +472,7 @@ def test_what_is_filled_early_and_grows_old_is_captured_again_or_withdrawn(asked
 
 def test_who_has_waited_queues_for_a_place_again() -> None:
     """What comes after the wait is work like any other; without a place in time there is no answer."""
-    places, waiters = threading.Semaphore(1), threading.Semaphore(2)
+    places, waiters = Places(1), threading.Semaphore(2)
     one, other = admission.Call(places, waiters), admission.Call(places, waiters)
     one.take_place(one.ends_s())
     with one.waiting(time.monotonic() + 10):
@@ -480,10 +481,10 @@ def test_who_has_waited_queues_for_a_place_again() -> None:
     assert one._has_place
     assert not other._has_place
     with pytest.raises(admission.NoPlaceError, match="at once"), one.waiting(time.monotonic()):
-        places.acquire()
+        places.take(time.monotonic())
     assert not one._has_place
     one.give_place_back()  # which it has not
-    assert not places.acquire(blocking=False)
+    assert not places.take(time.monotonic())
 
 
 def test_parameters_that_change_in_the_middle_are_told_of_no_frame(

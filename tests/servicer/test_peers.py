@@ -22,9 +22,9 @@ from tests.servicer.serving import Ring, Served, serving, smooth
 class NobodyFromLoopback(AllowedPeers):
     """The same list without its loopback rule: loopback is all that a test can call from."""
 
-    def admit(self, peer: str) -> bool:
+    def admit(self, peer: str, *, local_only: bool = False) -> bool:
         """Judge a caller from 127.0.0.1 as if it were 10.0.0.1."""
-        return super().admit(peer.replace("ipv4:127.0.0.1:", "ipv4:10.0.0.1:"))
+        return super().admit(peer.replace("ipv4:127.0.0.1:", "ipv4:10.0.0.1:"), local_only=local_only)
 
 
 @pytest.mark.parametrize(
