@@ -52,6 +52,7 @@ class RunningSupervisor:
         self._stdin: int = request.pop("stdin", subprocess.DEVNULL)
         self._pipe_log: bool = request.pop("pipe_log", False)
         more_settings = {"simulate": request.pop("simulate", False), "service": request.pop("service", {})}
+        more_settings["shm_group"] = request.pop("shm_group", None)
         document = settings_document(self.instance, cameras)
         document["robot"] |= request.pop("robot", {})
         self._request = {"settings": {**document, **more_settings}, **request}

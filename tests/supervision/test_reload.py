@@ -43,7 +43,9 @@ def test_only_what_changed_is_restarted(supervisor: RunningSupervisor) -> None:
     assert servicer.error_code is None
 
 
-@pytest.mark.parametrize("mistake", [{"cameras": {"same": {"fps": -1}}}, {"instance": "another"}, {"port": 1}])
+@pytest.mark.parametrize(
+    "mistake", [{"cameras": {"same": {"fps": -1}}}, {"instance": "another"}, {"shm_group": "0"}, {"port": 1}]
+)
 def test_mistake_changes_nothing(supervisor: RunningSupervisor, mistake: dict[str, object]) -> None:
     """A configuration that cannot work is one line in the log, and everything goes on as it was."""
     pids = [supervisor.wait_until_working(name) for name in ("same", "changed", "removed", "servicer")]
