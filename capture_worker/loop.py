@@ -23,7 +23,9 @@ from capture_worker.camera import (
     ReadFailedError,
     UnsupportedRequestError,
 )
+from capture_worker.complaints import Complaints
 from capture_worker.defaults import Defaults
+from capture_worker.frozen import FrozenPicture, frozen_limit
 from capture_worker.patience import Patience
 from capture_worker.publisher import FramePublisher
 from capture_worker.requests import CaptureRequests, Waiting
@@ -32,10 +34,8 @@ from shm import DEFAULT_PARAMS_ID
 from shm.capture_requests import CaptureRequest
 from shm.parameters import ParametersError, Problem, complete, parameters_id
 from supervision.camera_settings import CameraSettings
-from supervision.lifeline import ErrorCode, Lifeline
+from supervision.lifeline import Lifeline
 
-_LOG_INTERVAL_S = 10.0
-_COMPLAINT_INTERVAL_S = 1.0
 _RING_TIMEOUT_S = 5.0  # to allocate and clear the memory of a new ring
 _IDLE_WAIT_S = 0.5
 
@@ -76,8 +76,8 @@ class CaptureLoop:
         self._last: _Shot | None = None
         self._facts: dict[str, Any] = {}
         self._patience = Patience(camera.capture_limit_s)
-        self._complained_s = float("-inf")
-        self._quiet_until_s: dict[str, float] = {}
+        self._frozen = FrozenPicture(frozen_limit(settings))
+        self._complaints = Complaints(lifeline)
         self._sharing = Sharing(defaults.description.fps, settings.max_age_s)
         has_applied = defaults.description.param_spec is not None and defaults.rejection is None
         self._back_since_s = time.monotonic() if has_applied else None  # until there is a frame with the defaults
@@ -90,7 +90,11 @@ class CaptureLoop:
         """
         self._requests.receive()
         self._refuse_what_is_too_slow()
-        self._repeat_complaint()
+        self._complaints.repeat(
+            ("frozen", self._frozen.complaint),
+            ("parameters", self._defaults.complaint),
+            ("shm_foreign", self._requests.problem),
+        )
         if group := self._next_group():
             self._serve(group)
         elif self._owes_frame or self._is_asked():
@@ -155,7 +159,7 @@ class CaptureLoop:
             self._requests.fail(group, "parameters", str(error))
         except ParametersRejectedError as error:
             self._requests.fail(group, "camera" if _is_default(request) else "parameters", str(error))
-            self._warn("parameters were rejected: %s", error)
+            self._complaints.warn("parameters were rejected: %s", error)
             self._owes_frame = True
         except CameraError as error:
             if _is_default(request):
@@ -277,6 +281,7 @@ class CaptureLoop:
             self._lifeline.promise(_RING_TIMEOUT_S, **self._facts)
             publisher.build_ring(frame)
         number = publisher.publish(frame, params_id)
+        self._frozen.see(frame)
         self._patience.renew()
         if params_id == DEFAULT_PARAMS_ID:
             self._note_ordinary_frame(frame)
@@ -306,28 +311,8 @@ class CaptureLoop:
         if self._lifeline.stopping:
             return  # SIGTERM interrupts some drivers' waiting: that is no failure
         self._publisher.count_error()
-        self._warn("failed reads so far: %d, the last one: %s", self._publisher.errors, error)
+        self._complaints.warn("failed reads so far: %d, the last one: %s", self._publisher.errors, error)
         patience.bear(error)
-
-    def _warn(self, message: str, *facts: object) -> None:
-        """Log a warning, unless there was one of its kind just before."""
-        now_s = time.monotonic()
-        if now_s >= self._quiet_until_s.get(message, 0.0):
-            self._quiet_until_s[message] = now_s + _LOG_INTERVAL_S
-            _log.warning(message, *facts)
-
-    def _repeat_complaint(self) -> None:
-        """Say again what is still wrong although frames come: an error that is not repeated is over."""
-        if self._defaults.complaint is not None:
-            self._complain("parameters", self._defaults.complaint)
-        elif self._requests.problem is not None:
-            self._complain("shm_foreign", self._requests.problem)
-
-    def _complain(self, code: ErrorCode, text: str) -> None:
-        now_s = time.monotonic()
-        if now_s - self._complained_s >= _COMPLAINT_INTERVAL_S:
-            self._complained_s = now_s
-            self._lifeline.error(code, text)
 
 
 def _is_default(request: CaptureRequest) -> bool:

@@ -15,11 +15,13 @@ from typing import Any, NoReturn
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from capture_worker import pattern
 from capture_worker.camera import (
     CAPTURE_MARGIN_S,
     WAIT_SLICE_S,
+    CameraAbsentError,
     CapturedFrame,
     CorruptFrameError,
     Description,
@@ -28,6 +30,7 @@ from capture_worker.camera import (
     jpeg_frame,
     raw_frame,
 )
+from capture_worker.control_file import ControlFile
 from capture_worker.misbehaviour import Kind, Misbehaviour, parse_script
 from supervision.camera_settings import CameraSettings
 
@@ -36,6 +39,8 @@ _DEFAULT_FPS = 30.0
 _DEFAULT_EXPOSURE_S = 0.01  # and no more than half a period
 _DEFAULT_SLOW_S = 0.5
 _JPEG_QUALITY = 90
+_HUFFMAN_TABLES = b"\xff\xc4"
+_CODE_COUNTS = slice(5, 21)  # of a table's segment: how many codes there are of each length
 _GARBAGE = (
     None,
     np.zeros((480, 640, 3), dtype=np.float64),
@@ -45,7 +50,10 @@ _GARBAGE = (
 
 
 class SyntheticCamera:
-    """Delivers the pattern of `capture_worker.pattern`, and follows its script of misbehaviour after each open."""
+    """Delivers the pattern of `capture_worker.pattern`, and misbehaves.
+
+    It follows its script after each open, and its control file from capture to capture.
+    """
 
     def __init__(self, name: str, settings: CameraSettings) -> None:
         self.capture_limit_s = settings.capture_timeout_s + CAPTURE_MARGIN_S
@@ -54,7 +62,8 @@ class SyntheticCamera:
         self._size = (settings.height, settings.width) if settings.height and settings.width else _DEFAULT_SIZE
         self._fps = settings.fps or _DEFAULT_FPS
         self._period_ns = round(1e9 / self._fps)
-        self._script = parse_script(settings.synthetic.script)
+        self._script = parse_script(settings.synthetic.script, self._encoding)
+        self._control = ControlFile(settings.synthetic.control_file, self._encoding)
         self._gain = 0.0  # dB
         self._exposure_s = min(_DEFAULT_EXPOSURE_S, 0.5 / self._fps)
         self._param_spec = _param_spec(self._exposure_s)
@@ -62,11 +71,15 @@ class SyntheticCamera:
         self._last_number = -1
         self._exposed_from_ns = 0
         self._frozen_number: int | None = None
+        self._garbage: Misbehaviour | None = None
         self._garbage_sent = 0
 
     def __enter__(self) -> "SyntheticCamera":
-        """Start the script's clock; the first frame is the next one that is due."""
+        """Start the script's clock; the first frame is the next one that is due. Raises CameraAbsentError."""
         cv2.setNumThreads(1)  # every camera has a process of its own
+        self._control.read()
+        if self._control.order is not None and self._control.order.kind == "unplug":
+            raise CameraAbsentError(f"nothing is plugged in as synthetic camera {self._name}: its control file says so")
         self._opened_ns = time.monotonic_ns()
         self._begin_exposure(self._opened_ns)
         return self
@@ -83,6 +96,7 @@ class SyntheticCamera:
     def apply(self, values: Mapping[str, Any]) -> None:
         """Set gain and exposure, and begin a new exposure now."""
         gain = values["gain"]["double_value"]["value"]
+        self._control.read()
         if (step := self._active("reject")) and gain >= step.figure(0):
             raise ParametersRejectedError(f"the script says: reject a gain of {gain:g} dB")
         self._gain, self._exposure_s = gain, values["exposure"]["double_value"]["value"]
@@ -96,6 +110,8 @@ class SyntheticCamera:
             time.sleep(WAIT_SLICE_S)
             return None
         time.sleep(max(wait_s, 0))
+        self._control.read()
+        self._control.take_back()
         self._misbehave()
         number = time.monotonic_ns() // self._period_ns
         self._begin_exposure(number * self._period_ns)
@@ -111,7 +127,7 @@ class SyntheticCamera:
         return max(self._last_number + 1, -(-ready_ns // self._period_ns))
 
     def _frame(self, number: int, lost: int) -> CapturedFrame:
-        if self._active("garbage"):
+        if (step := self._active("garbage")) and self._wants_garbage(step):
             self._deliver_garbage()
         captured_ns = number * self._period_ns
         if not self._active("freeze"):
@@ -123,6 +139,8 @@ class SyntheticCamera:
         if self._encoding == "jpeg":
             picture = pattern.paint(self._name, shown, rows, cols)
             _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+            if self._active("corrupt"):
+                _destroy_huffman_tables(data)
             return jpeg_frame(data, captured_ns, lost=lost)
         picture = pattern.paint(self._name, shown, rows, cols, self._encoding)
         return raw_frame(picture, captured_ns, lost=lost, depth=self._encoding == "depth16")
@@ -144,7 +162,13 @@ class SyntheticCamera:
         if step := self._active("slow"):
             time.sleep(step.figure(_DEFAULT_SLOW_S))
         if self._active("unplug"):
-            raise ReadFailedError("the script says: unplug")
+            raise ReadFailedError(f"synthetic camera {self._name} was unplugged")
+
+    def _wants_garbage(self, step: Misbehaviour) -> bool:
+        """Whether not all that this step asks for was delivered yet. A control file may ask again."""
+        if step is not self._garbage:
+            self._garbage, self._garbage_sent = step, 0
+        return self._garbage_sent < step.figure(float("inf"))
 
     def _deliver_garbage(self) -> NoReturn:
         """Deliver the next of several things that are no frames, through the same checks as any frame."""
@@ -156,11 +180,11 @@ class SyntheticCamera:
         raise CorruptFrameError("garbage passed the checks")
 
     def _active(self, kind: Kind) -> Misbehaviour | None:
-        """Return the newest step of this kind whose time has come."""
+        """Return the control file's order if it is of this kind, else the newest step of it whose time has come."""
+        if (order := self._control.order) is not None and order.kind == kind:
+            return order
         elapsed_s = (time.monotonic_ns() - self._opened_ns) / 1e9
         steps = [step for step in self._script if step.kind == kind and step.at_s <= elapsed_s]
-        if kind == "garbage" and steps and self._garbage_sent >= steps[-1].figure(float("inf")):
-            return None
         return steps[-1] if steps else None
 
 
@@ -168,6 +192,12 @@ def _param_spec(exposure_s: float) -> dict[str, Any]:
     gain = {"default_value": 0.0, "min_value": 0.0, "max_value": 24.0, "units": {"name": "dB"}}
     exposure = {"default_value": exposure_s, "min_value": 1e-5, "max_value": 10.0, "units": {"name": "s"}}
     return {"specs": {name: {"spec": {"double_spec": spec}} for name, spec in (("gain", gain), ("exposure", exposure))}}
+
+
+def _destroy_huffman_tables(data: NDArray[np.uint8]) -> None:
+    """Make a JPEG that no decoder can follow and that looks whole from outside."""
+    at = data.tobytes().index(_HUFFMAN_TABLES)
+    data[at:][_CODE_COUNTS] = 255
 
 
 def _hang() -> NoReturn:

@@ -32,9 +32,9 @@ class SyntheticSettings(Strict):
     """The test pattern camera: what it delivers, and what it does wrong on purpose.
 
     `script` is a list of `"<seconds after open>: <misbehaviour> [argument]"`, each misbehaviour one of `hang`, `crash`,
-    `exit`, `segfault`, `slow`, `wrong_size`, `freeze`, `garbage`, `unplug`, `reject` (see
-    capture_worker/misbehaviour.py). `control_file` is a file that says the same while the camera runs: what it does
-    wrong as long as the file says so.
+    `exit`, `segfault`, `slow`, `wrong_size`, `freeze`, `garbage`, `corrupt`, `unplug`, `reject` (see
+    capture_worker/misbehaviour.py). `control_file` is a file that says `<misbehaviour> [argument]` while the camera
+    runs: what it does wrong besides, as long as the file says so.
     """
 
     encoding: Literal["bgr8", "bgra8", "mono8", "mono16", "depth16", "jpeg"] = "bgr8"
@@ -119,9 +119,10 @@ class CameraSettings(Strict):
     runs with while a client asks for no others.
 
     `max_age_s` None means max(0.5 s, 3 measured frame periods), and no limit of its own for a camera that captures on
-    request. `frozen_after_s` is how long a camera may deliver the same picture before that is a fault, None means
-    max(5 s, 150 frames), 0 never. Sizes are in pixels, `fps` in frames per second; None leaves them as the device has
-    them (the synthetic camera: 640 x 480 at 30). `depth_scale` is how many units of a depth image make a metre.
+    request. `frozen_after_s` is how long a camera may deliver the same picture before that is a fault; None means 5 s
+    and 150 frames, and that a video file may stand still; 0 means for ever. Sizes are in pixels, `fps` in frames per
+    second; None leaves them as the device has them (the synthetic camera: 640 x 480 at 30). `depth_scale` is how many
+    units of a depth image make a metre.
 
     The picture is cropped to (left, top, width, height), then turned clockwise, then flipped; `camera_model` and
     `mount` describe the camera as it is without all this. `calibration` is a file to read the camera model from.

@@ -37,6 +37,7 @@ class ScriptedCamera:
         self.spec = spec
         self.fps = fps
         self.gone = False
+        self.restless = False  # a pixel changes from picture to picture
         self.too_bright: float | None = None  # no frame comes with this gain
         self.own_decode = ((1, 1),) if decodes else None
         self.rejected: set[float] = set()
@@ -93,7 +94,9 @@ class ScriptedCamera:
             step()
         if step is not ...:
             return None
-        return raw_frame(np.full((16, 16), self._gain, np.uint8), time.monotonic_ns())
+        picture = np.full((16, 16), self._gain, np.uint8)
+        picture[-1, -1] += self.captures % 2 if self.restless else 0
+        return raw_frame(picture, time.monotonic_ns())
 
 
 class Stage:
@@ -137,6 +140,12 @@ class Stage:
     def turn_until(self, condition: Callable[[], Any]) -> None:
         """Let the loop turn until something is so."""
         wait_for(lambda: self.loop.turn() or condition())  # type: ignore[func-returns-value]  # it returns None
+
+    def newest_ns(self) -> int:
+        """Return when the newest frame was captured."""
+        frame = self.reader.latest()
+        assert frame is not None
+        return frame.captured_ns
 
     def reports(self) -> list[dict[str, Any]]:
         """Return what was reported since the last time."""
