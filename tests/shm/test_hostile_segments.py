@@ -9,7 +9,8 @@ import sys
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shm import Encoding, Frame, Loss, RingReader, RingWriter, layout, names
+from shm import Encoding, Loss, RingReader, RingWriter, layout, names
+from tests.shm.looking import look_everywhere
 from tests.shm.stamped import PROJECT, publish
 
 RING = layout.RingLayout(4, 4096)
@@ -18,6 +19,7 @@ RING = layout.RingLayout(4, 4096)
 _READ_TRUNCATED = """
 import os, sys
 from shm import Frame, RingReader, RingWriter, names
+from tests.shm.looking import look_everywhere
 from tests.shm.stamped import publish
 instance = sys.argv[1]
 path = names.path_of(names.segment_name(instance, "front"))
@@ -52,18 +54,6 @@ def test_truncated_segments(instance: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def look_everywhere(reader: RingReader) -> None:
-    """Every way of reading ends in a consistent frame or a value that says why there is none."""
-    for found in (reader.latest(), reader.latest(b"x" * 16), reader.use(lambda frame: frame)):
-        assert found is None or isinstance(found, Loss | Frame)
-        if isinstance(found, Frame):
-            assert 1 <= found.rows <= 65535
-            assert 1 <= found.cols <= 65535
-            assert 1 <= len(found.data) <= RING.payload_capacity_bytes
-            assert found.age_s() > -1
-            assert found.encoding.compressed or found.pixels().shape[:2] == (found.rows, found.cols)
-
-
 @settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -96,8 +86,8 @@ def test_garbage_anywhere(instance: str, writes: list[tuple[int, bytes]]) -> Non
         for at, garbage in writes:
             end = min(at + len(garbage), RING.total_bytes)
             ring_bytes[at:end] = garbage[: end - at]
-        look_everywhere(attached)
-        look_everywhere(RingReader(instance, "front"))
+        look_everywhere(attached, RING.payload_capacity_bytes)
+        look_everywhere(RingReader(instance, "front"), RING.payload_capacity_bytes)
 
 
 @settings(
@@ -123,7 +113,7 @@ def test_lying_metadata(
         )
         ring._memory.write(ring._layout.slot_offset(right) + layout.METADATA_OFFSET, layout.pack_metadata(lie))
         reader = RingReader(instance, "front")
-        look_everywhere(reader)
+        look_everywhere(reader, RING.payload_capacity_bytes)
         assert number == 0 or reader.use(lambda frame: frame) is Loss.CORRUPT
 
 
