@@ -123,7 +123,10 @@ class OpenCVCamera:
                 return None
             self._timed_out = not self._is_v4l2
             raise ReadFailedError(f"{self._source.shown} delivers no frame")
-        decoded, pixels = self._capture.retrieve()
+        try:
+            decoded, pixels = self._capture.retrieve()
+        except cv2.error:  # as for a size that only a broken header can say: see capture_worker.environment
+            decoded, pixels = False, None
         if not decoded:
             raise CorruptFrameError(f"a frame of {self._source.shown} cannot be decoded")
         if self._passthrough:

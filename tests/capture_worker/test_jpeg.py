@@ -1,14 +1,25 @@
 """A JPEG is judged from outside: whole, of the expected size, and nothing behind it."""
 
 import contextlib
+import os
+import subprocess
+import sys
+import time
+import tracemalloc
+from collections.abc import Callable
 
 import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from capture_worker import jpeg, pattern
+from capture_worker.camera import CorruptFrameError, jpeg_frame
+from capture_worker.environment import opencv_environment
 from capture_worker.jpeg import BrokenJpegError
+from supervision.camera_settings import CameraSettings
+from tests.matrix.recording import MeasuredRow
 
 ROWS, COLS = 48, 64
 
@@ -61,6 +72,51 @@ def test_a_bomb_is_refused_without_a_negotiated_size(size: tuple[int, int]) -> N
     """A header that says 4 gigapixels, or none, is refused before anybody allocates for it."""
     with pytest.raises(BrokenJpegError, match="header says"):
         jpeg.inspect(with_size(*size))
+
+
+@pytest.mark.row("M23")
+def test_what_is_broken_is_refused_at_once_and_allocates_nothing(row: Callable[[str], MeasuredRow]) -> None:
+    """A large JPEG cut at each of 200 places, without an end, empty, and one of 78 kB that says 15000 x 15000."""
+    noise = np.random.default_rng(1).integers(0, 255, (200, 310, 3), np.uint8)
+    data = bytes(cv2.imencode(".jpg", noise)[1])
+    at = data.index(b"\xff\xc0") + 5
+    bomb = data[:at] + (15000).to_bytes(2, "big") * 2 + data[at + 4 :]
+    cut = [data[: len(data) * part // 200] for part in range(200)]
+    took_s: list[float] = []
+    tracemalloc.start()
+    try:
+        for broken in [*cut, data[:-2], b"", bomb]:
+            begun_s = time.monotonic()
+            with pytest.raises(CorruptFrameError, match="broken JPEG"):
+                jpeg_frame(np.frombuffer(broken, np.uint8), 0)
+            took_s.append(time.monotonic() - begun_s)
+        allocated_mb = tracemalloc.get_traced_memory()[1] / 1e6
+    finally:
+        tracemalloc.stop()
+    row("M23").measured("refused by the worker", max(took_s), 0.05)
+    row("M23").at_most("allocated by the worker", allocated_mb, 100, "MB")
+
+
+def test_opencv_refuses_a_bomb_where_it_decodes_itself() -> None:
+    """With a worker's environment: a device whose JPEGs are decoded inside OpenCV's driver is no danger either."""
+    script = (
+        "import cv2, numpy, resource, sys\n"
+        "data = numpy.frombuffer(sys.stdin.buffer.read(), numpy.uint8)\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "try:\n    print(cv2.imdecode(data, cv2.IMREAD_COLOR))\n"
+        "except cv2.error:\n    print('refused')\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000)\n"
+    )
+    environment = {**os.environ, **opencv_environment(CameraSettings(device=0))}
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        input=with_size(15000, 15000),
+        env=environment,
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    assert ended.stdout.split() == [b"refused", b"True"]
 
 
 def test_another_size_than_negotiated_is_refused() -> None:

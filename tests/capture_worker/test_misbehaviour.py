@@ -18,6 +18,13 @@ def test_a_script_is_sorted_by_time() -> None:
     assert script[2].figure(9.0) == 9.0
 
 
+def test_only_what_is_compressed_can_be_corrupt() -> None:
+    """Raw pixels are a picture whatever they are."""
+    assert parse_script(("1: corrupt",), "jpeg") == (Misbehaviour(1.0, "corrupt"),)
+    with pytest.raises(ScriptError, match=r'"1: corrupt": only a camera with encoding jpeg .* is mono8'):
+        parse_script(("1: corrupt",), "mono8")
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [

@@ -180,6 +180,22 @@ def test_a_broken_jpeg_in_the_stream_is_an_error(device: FakeDevice, opened: Ope
             capture(camera)
 
 
+def test_what_opencv_refuses_to_decode_is_an_error(
+    device: FakeDevice, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frame is broken if OpenCV raises for it, too; the next one is as good as ever."""
+
+    def refuse() -> tuple[bool, Any]:
+        raise cv2.error("pixels <= CV_IO_MAX_IMAGE_PIXELS")
+
+    with opened() as camera:
+        with monkeypatch.context() as patch:
+            patch.setattr(device, "retrieve", refuse)
+            with pytest.raises(CorruptFrameError, match="cannot be decoded"):
+                capture(camera)
+        assert capture(camera).encoding is Encoding.BGR8
+
+
 @pytest.mark.parametrize(
     ("settings", "warning"),
     [
