@@ -16,8 +16,12 @@ from typing import Any
 
 from shm.records import ChildRecord, Kind, State
 from supervision import exit_codes
+from supervision.end_report import End, report_of
 from supervision.health import Health
+from supervision.lifeline import ErrorCode
 from supervision.logs import ChildLog
+from supervision.masking import Mask
+from supervision.post_mortem import PostMortems
 from supervision.process import ChildProcess, Death
 from supervision.reports import Beat, Error, Ready, Report, ReportStream
 from supervision.sparing import Sparing
@@ -36,6 +40,7 @@ class Child:
     """Starts `python -m module` with the line `configuration` on its stdin, and keeps `record` true.
 
     `configuration` may be replaced; the next start uses it. `health` is what the child says about itself.
+    `post_mortems` keeps how its processes died that nobody had asked to end; None keeps nothing.
     """
 
     def __init__(
@@ -46,6 +51,7 @@ class Child:
         configuration: str,
         timing: Timing | None = None,
         spawn: Spawn = ChildProcess.spawn,
+        post_mortems: PostMortems | None = None,
     ) -> None:
         self.configuration = configuration
         self.process: ChildProcess | None = None
@@ -55,12 +61,16 @@ class Child:
         self._record = ChildRecord(name, kind, "waiting", now_ns, next_start_ns=now_ns)
         self._module = module
         self._spawn = spawn
+        self._post_mortems = post_mortems
         self._log = ChildLog(name)
         self._reports = ReportStream(name)
         self._starts = 0
+        self._started_ns = 0
+        self._asked_state: str | None = None  # the kernel's letter when it was asked for its stack
         self._promised_ns, self._promised_s = 0, 0.0
         self._deadline_ns = _NEVER_NS
         self._sigkill_sent = False
+        self._was_asked_to_end = False
         self._stop_wanted = False
         self._restart_wanted = False
         self._down_since_ns: int | None = None
@@ -98,8 +108,11 @@ class Child:
         """Start the process if it is waiting and its time has come."""
         if self.state != "waiting" or now_ns < self.due_ns():
             return
-        self._restart_wanted = self._sigkill_sent = False
-        self._reports = ReportStream(self.name)
+        self._restart_wanted = self._sigkill_sent = self._was_asked_to_end = False
+        self._asked_state = None
+        self._started_ns = now_ns
+        self._log.mask = mask = Mask(self.configuration)
+        self._reports = ReportStream(self.name, mask)
         self._log.begin(now_ns)
         self.health.begin()
         restarts, self._starts = self._starts, self._starts + 1
@@ -140,7 +153,10 @@ class Child:
             self.kill(now_ns)
         else:
             self._deadline_ns = _NEVER_NS
-            _log.error("%s: still there after SIGKILL (kernel state %s)", self.name, self.process.kernel_state())
+            self._asked_state = self._asked_state or self.process.kernel_state()
+            where = self._keep_post_mortem(self.record(now_ns), self.process.pid, None, now_ns)
+            state = self.process.kernel_state()
+            _log.error("%s: still there after SIGKILL (kernel state %s)%s", self.name, state, where)
             self._become("unkillable", now_ns)
 
     def forbid_restart(self, now_ns: int) -> None:
@@ -168,6 +184,11 @@ class Child:
         elif not self._stop_wanted:
             self._become("waiting", now_ns, next_start_ns=now_ns)
 
+    def restart_because(self, code: ErrorCode, why: str, now_ns: int) -> None:
+        """End the process in an orderly way for something that is wrong with it, and start it again with a backoff."""
+        self.health.report(code, why)
+        self._ask_to_end(now_ns)
+
     def kill(self, now_ns: int) -> None:
         """SIGKILL the whole process group now."""
         if self.process:
@@ -187,15 +208,16 @@ class Child:
         self.read(now_ns)
         self._log.flush()
         if self.health.error_code == "hung" and self.state in ("killing", "unkillable"):
-            self.health.keep_stack(self._log.tail)
+            self.health.keep_stack(self._log.stack)
+        was = self.record(now_ns)
         self.process.close(death.returncode)
         self.process = None
         self.health.end()
         self._deadline_ns = _NEVER_NS
         self._record = dataclasses.replace(self._record, last_exit=str(death), pid=None)
-        self._decide_what_follows(death, now_ns)
+        self._decide_what_follows(death, was, now_ns)
 
-    def _decide_what_follows(self, death: Death, now_ns: int) -> None:
+    def _decide_what_follows(self, death: Death, was: ChildRecord, now_ns: int) -> None:
         if self._stop_wanted:
             self._become("finished", now_ns)
         elif self._restart_wanted:
@@ -205,30 +227,46 @@ class Child:
             self._become("finished", now_ns)
         elif death.returncode == exit_codes.BAD_CONFIGURATION:
             self.health.blame("bad_configuration", death, self._log.tail)
-            _log.error("%s: refuses its configuration, and is not started again", self.name)
+            where = self._keep_post_mortem(was, death.pid, death, now_ns)
+            _log.error("%s: refuses its configuration, and is not started again%s", self.name, where)
             self._become("refused", now_ns)
         else:
             self.health.blame("crashed", death, self._log.tail)
-            self._wait_for_restart(now_ns)
+            where = "" if self._was_asked_to_end else self._keep_post_mortem(was, death.pid, death, now_ns)
+            self._wait_for_restart(now_ns, where)
 
-    def _wait_for_restart(self, now_ns: int, **changes: Any) -> None:
+    def _keep_post_mortem(self, was: ChildRecord, pid: int, death: Death | None, now_ns: int) -> str:
+        """Write down how the process ended that was as this record says; return words that name the file."""
+        if self._post_mortems is None:
+            return ""
+        said = self.health.fields(now_ns)
+        was = dataclasses.replace(was, error_code=said["error_code"], error_text=said["error_text"])
+        ran_ns = now_ns - self._started_ns
+        words = self.configuration, self._log.stack, self._log.tail
+        end = End(was, pid, death, now_ns, ran_ns, self._asked_state, *words)
+        path = self._post_mortems.keep(self.name, was.error_code, report_of(end), now_ns)
+        self._record = dataclasses.replace(self._record, post_mortem=path)
+        return f"; see {path}" if path else ""
+
+    def _wait_for_restart(self, now_ns: int, where: str = "", **changes: Any) -> None:
         delay_s = self.health.next_delay_s()
         if self._end_lines.allows(now_ns):
             why = f"{self._record.last_exit}, {self.health.error_code}"
             more = self._end_lines.take_left_out()
             when = f"in {delay_s:.1f} s" if delay_s else "at once"
-            _log.warning("%s: ended (%s); starts again %s%s", self.name, why, when, more)
+            _log.warning("%s: ended (%s); starts again %s%s%s", self.name, why, when, where, more)
         self._down_since_ns = self._down_since_ns or now_ns
         self._become("waiting", now_ns, next_start_ns=now_ns + _ns(delay_s), **changes)
 
     def _ask_for_stack(self, process: ChildProcess, now_ns: int) -> None:
         silent_s = (now_ns - self._promised_ns) / 1e9
+        self._asked_state = process.kernel_state()
         self.health.report(
             "hung",
             f"silent for {silent_s:.1f} s while {self.state}, after a promise of {self._promised_s:.1f} s "
-            f"(kernel state {process.kernel_state()}){_ADVICE.get(self.kind, '')}",
+            f"(kernel state {self._asked_state}){_ADVICE.get(self.kind, '')}",
         )
-        self._log.forget_tail()
+        self._log.expect_stack()
         process.signal(signal.SIGUSR1)
         self._deadline_ns = now_ns + _ns(self._timing.stack_s)
         self._become("killing", now_ns)
@@ -237,6 +275,7 @@ class Child:
         if not self.process:
             self._become("finished", now_ns, next_start_ns=None)
         elif self.state in ("starting", "running"):
+            self._was_asked_to_end = True
             self.process.signal(signal.SIGTERM)
             self._deadline_ns = now_ns + _ns(self._timing.stop_grace_s[self.kind])
             self._become("stopping", now_ns)

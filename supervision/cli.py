@@ -7,19 +7,23 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from shm import ForeignSegmentError, ShmFullError
-from supervision import exit_codes
+from supervision import exit_codes, remove_ipc
 from supervision.configuration import ConfigurationError
 from supervision.discovery import NoCameraFoundError, list_devices, table_of
 from supervision.display import Display
 from supervision.flags import parse_flags, settings_from_flags
 from supervision.instance import AlreadyRunningError
+from supervision.line_budget import RESERVE, LineBudget
 from supervision.login import Login
 from supervision.loop import Supervisor
 from supervision.output import Output, OutputHandler
+from supervision.process import forbid_core_dumps
 from supervision.settings import Settings
 from supervision.status import status_command
 
 _STDOUT, _STDERR = 1, 2
+
+_log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -29,6 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     flags, login = parse_flags(arguments), Login(os.environ)  # before any child is started
     log_to_stderr(verbose=flags.verbose)
     os.umask(0o077)
+    forbid_core_dumps()
     return exit_code_of(_list if flags.list else lambda: _supervise(flags, login))
 
 
@@ -64,6 +69,7 @@ def _supervise(flags: argparse.Namespace, login: Login) -> int:
         # The loop waits meanwhile: no camera is searched, no name looked up. No cameras in the file are none at all.
         return settings_from_flags(flags, folder, find=dict, known=settings, login=login)
 
+    _warn_of_this_user()
     output = Output(_STDOUT)
     repeat = settings.simulate or os.isatty(_STDOUT)
     display = Display(settings, output, repeat=repeat)
@@ -72,13 +78,24 @@ def _supervise(flags: argparse.Namespace, login: Login) -> int:
     ).run()
 
 
+def _warn_of_this_user() -> None:
+    if os.geteuid() == 0:
+        _log.warning("running as root, which is not needed: a user in the group video is enough (docs/running.md)")
+    elif sentence := remove_ipc.warning(os.geteuid()):
+        _log.warning("%s", sentence)
+
+
 def log_to_stderr(*, verbose: bool) -> None:
-    """Send the log of this process and of its children to stderr, as far as that takes it."""
+    """Send the log of this process and of its children to stderr, as far as that takes it.
+
+    It is at most a line a second over any minute, unless `verbose` asks for everything.
+    """
     logging.raiseExceptions = False
-    handler = OutputHandler(Output(_STDERR))
+    budget = None if verbose else LineBudget()
+    handler = OutputHandler(Output(_STDERR), budget)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
-    children = OutputHandler(Output(_STDERR))
+    children = OutputHandler(Output(_STDERR), budget, reserve=RESERVE)
     children.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logging.getLogger("child").addHandler(children)
     logging.getLogger("child").propagate = False

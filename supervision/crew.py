@@ -1,5 +1,6 @@
 """Who is to be run for the settings, with which configuration line, and in which order."""
 
+import functools
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -12,6 +13,9 @@ from shm.records import ChildRecord, Kind
 from supervision.camera_settings import CameraSettings
 from supervision.child import Child
 from supervision.instance import remove_name
+from supervision.leftovers import tags_of
+from supervision.post_mortem import PostMortems
+from supervision.process import ChildProcess
 from supervision.settings import (
     ROBOT_PORT,
     RobotSettings,
@@ -41,6 +45,8 @@ class Crew:
         self._ca_file = ca_file
         self._modules = modules
         self._timing = timing
+        self._spawn = functools.partial(ChildProcess.spawn, environment=tags_of(settings.instance))
+        self._post_mortems = PostMortems(settings.instance, settings.post_mortem_dir)
         self._robot_pid: int | None = None
         self._robot_port = settings.robot.port
         if settings.simulate and settings.robot.port == ROBOT_PORT:
@@ -134,6 +140,7 @@ class Crew:
             concerned.append(name)
         if settings != self.settings:
             self.settings = settings
+            self._post_mortems.chosen = settings.post_mortem_dir
             self.servicer.reconfigure(self._servicer_line(), now_ns)
             concerned.append(self.servicer.name)
         return concerned
@@ -150,7 +157,7 @@ class Crew:
         return self.robot is None or self._robot_pid is not None
 
     def _child(self, name: str, kind: Kind, line: str) -> Child:
-        return Child(name, kind, self._modules[kind], line, self._timing)
+        return Child(name, kind, self._modules[kind], line, self._timing, self._spawn, self._post_mortems)
 
     def _camera(self, name: str, camera: CameraSettings) -> Child:
         return self._child(name, "camera", self._camera_line(name, camera))
@@ -181,5 +188,5 @@ class Crew:
 
     def _simulated_robot(self, robot: RobotSettings) -> RobotSettings:
         where = {"hostname": "127.0.0.1", "port": self._robot_port or ROBOT_PORT, "ca": self._ca_file}
-        who = {"guid": SIMULATED_GUID, "secret": SecretStr("simulated"), "payload_credentials_file": None}
+        who = {"guid": SIMULATED_GUID, "secret": SecretStr("simulated-secret"), "payload_credentials_file": None}
         return robot.model_copy(update={**where, **who})

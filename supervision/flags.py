@@ -209,7 +209,9 @@ def _add_run_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--instance", metavar="NAME", help="name of this pipeline in /dev/shm (default spot-cameras)")
     parser.add_argument("--duration", type=_positive, metavar="S", help="end after this many seconds, with exit code 0")
     parser.add_argument("--list", action="store_true", help="print the capture devices of this computer, and end")
-    parser.add_argument("-v", "--verbose", action="store_true", help="log more")
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="log more, and all that the cameras' processes write"
+    )
     parser.add_argument(
         "--show-debug-info",
         action="store_true",

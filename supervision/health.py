@@ -111,7 +111,7 @@ class Health:
         if self._error_said:
             return
         said = next((line for line in reversed(log_tail) if line), None)
-        # After a signal the log ends with a stack, whose last line is where Python began.
+        # After a signal the last line is what it wrote before, of which it did not die.
         cited = f"; the last line of its log: {said[:300]}" if said and death.returncode > 0 else ""
         self.report(code, f"ended with {death}{cited}")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 
 from shm import ForeignSegmentError, ShmFullError, names
-from supervision import exit_codes
+from supervision import exit_codes, remove_ipc
 
 _LOOK_AGAIN_S = 0.3  # a `status` may hold the lock for a moment, to see whether it is free
 
@@ -53,7 +53,12 @@ class InstanceLock:
         Raises AlreadyRunningError if another supervisor was faster: then nothing of this instance is ours any more.
         """
         if not self._has_its_name():
-            _log.warning("somebody removed %s; taking the lock again", lock_path(self._instance))
+            path = lock_path(self._instance)
+            _log.warning(
+                "somebody removed %s; taking the lock again. If that was the clean-up after a logout (RemoveIPC): %s",
+                path,
+                remove_ipc.REMEDY,
+            )
             self._close()
             self._take()
 

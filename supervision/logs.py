@@ -1,11 +1,13 @@
 """What a child writes to its stdout and stderr: passed on within bounds, its last lines kept.
 
 The child is never blocked by it: everything is read, and what is too much is only counted. That holds for a second,
-and for a day: of a child that is started again and again, not every process is heard.
+and for a day: of a child that is started again and again, not every process is heard. A stack is kept apart, from its
+beginning, so that neither it nor the lines before it push the other out.
 """
 
 import logging
 from collections import deque
+from collections.abc import Callable
 
 from supervision.sparing import Sparing
 
@@ -13,34 +15,43 @@ LINES_PER_S = 50
 BYTES_PER_S = 16_384
 LINE_BYTES = 1000
 TAIL_LINES = 40
+STACK_LINES = 400
 
 _WINDOW_NS = 1_000_000_000
+_FATAL = "Fatal Python error"  # faulthandler's first words
 
 _log = logging.getLogger("child")
 
 
 class ChildLog:
-    """The log of one child, over all its restarts. Lines come out as `[name] text` on the logger `child`."""
+    """The log of one child, over all its restarts. Lines come out as `[name] text` on the logger `child`.
 
-    def __init__(self, name: str) -> None:
+    `mask` takes out what must not be shown.
+    """
+
+    def __init__(self, name: str, mask: Callable[[bytes], bytes] = bytes) -> None:
+        self.mask = mask
         self._name = name
         self._unfinished = b""
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._stack: list[str] | None = None  # None until there is to be one
         self._window_start_ns = 0
         self._window_lines = 0
         self._window_bytes = 0
         self._suppressed = 0
-        self._processes = Sparing()
+        self._processes = Sparing(first=1)
         self._is_heard = True
 
     def begin(self, now_ns: int) -> None:
         """Begin with a new process: its lines are shown if those of earlier ones leave room for them."""
-        self.forget_tail()
+        self.flush()
+        self._tail.clear()
+        self._stack = None
         self._is_heard = self._processes.allows(now_ns)
 
     def listen(self) -> None:
         """Show the next processes, however many there were."""
-        self._processes = Sparing()
+        self._processes = Sparing(first=1)
 
     def feed(self, chunk: bytes, now_ns: int) -> None:
         """Take what was read from the pipe."""
@@ -67,22 +78,35 @@ class ChildLog:
             _log.info("[%s] … and %d more lines that are not shown", self._name, self._suppressed)
             self._suppressed = 0
 
-    def forget_tail(self) -> None:
-        """Start a new tail: from here on it holds what a new process, or a stack dump, writes."""
+    def expect_stack(self) -> None:
+        """From here on the lines are a stack that the process was asked for."""
         self.flush()
-        self._tail.clear()
+        self._stack = []
 
     @property
     def tail(self) -> tuple[str, ...]:
-        """The newest lines, oldest first, shown or not."""
+        """The newest lines, oldest first, shown or not, without the stack."""
         return tuple(self._tail)
 
+    @property
+    def stack(self) -> tuple[str, ...]:
+        """The first lines of a stack that was asked for, or that a fatal signal left."""
+        return tuple(self._stack or ())
+
     def _take(self, line: bytes) -> None:
-        text = line[:LINE_BYTES].decode("utf-8", "replace").rstrip()
-        self._tail.append(text)
+        text = self.mask(line)[:LINE_BYTES].decode("utf-8", "replace").rstrip()
+        self._keep(text)
         self._window_lines += 1
         self._window_bytes += len(line)
         if not self._is_heard or self._window_lines > LINES_PER_S or self._window_bytes > BYTES_PER_S:
             self._suppressed += 1
         else:
             _log.info("[%s] %s", self._name, text)
+
+    def _keep(self, text: str) -> None:
+        if self._stack is None and text.startswith(_FATAL):
+            self._stack = []
+        if self._stack is not None and len(self._stack) < STACK_LINES:
+            self._stack.append(text)
+        else:
+            self._tail.append(text)

@@ -22,7 +22,9 @@ from supervision.child import Child
 from supervision.configuration import ConfigurationError
 from supervision.crew import MODULES, Crew
 from supervision.instance import InstanceLock
-from supervision.notify import tell_service_manager
+from supervision.leftovers import kill_leftovers
+from supervision.memory import MemoryWatch
+from supervision.notify import ServiceManager
 from supervision.process import adopt_orphans, kill_adopted, peek_dead_child, reap
 from supervision.settings import Settings
 from supervision.signals import SignalQueue
@@ -68,7 +70,8 @@ class Supervisor:
         self._stop_deadline_ns = 0
         self._published = Status("", 0, 0, ())
         self._is_board_behind = False  # something may have changed since the last status was written
-        self._said_ready = False
+        self._service_manager = ServiceManager()
+        self._memory = MemoryWatch()
         self._board_lines = Sparing()
 
     def run(self) -> int:
@@ -79,6 +82,8 @@ class Supervisor:
         self._has_terminal = os.isatty(0)  # asked now: a terminal that has hung up is none any more
         with contextlib.ExitStack() as stack:
             lock = stack.enter_context(InstanceLock(self._settings.instance))
+            if killed := kill_leftovers(self._settings.instance):
+                _log.warning("killed %d processes that an earlier run had left", killed)
             if removed := lock.remove_all_names():
                 _log.info("removed %d names that an earlier run left in /dev/shm", removed)
             stack.callback(lock.remove_all_names)
@@ -112,6 +117,7 @@ class Supervisor:
             self._kill_what_broke_its_promise(crew, now_ns)
             self._reap(crew, now_ns)
 
+            self._memory.look(crew, crew.settings.child_memory_limit_mb, now_ns)
             self._obey_signals(crew, now_ns)
             self._stop_if_done(crew, now_ns, end_ns)
             lock.keep()
@@ -199,7 +205,7 @@ class Supervisor:
 
     def _stop(self, crew: Crew, now_ns: int, why: str) -> None:
         _log.info("%s", why)
-        tell_service_manager("STOPPING=1")
+        self._service_manager.say_stopping()
         for child in crew:
             child.forbid_restart(now_ns)
         self._stopping = [[], *crew.stop_order()]
@@ -237,7 +243,8 @@ class Supervisor:
         )
         self._write_board(board, self._published)
         self._show(self._published)
-        self._tell_service_manager(crew, self._published)
+        required = {name for name, camera in crew.settings.cameras.items() if camera.required}
+        self._service_manager.update(self._published, required)
 
     def _write_board(self, board: BoardWriter, status: Status) -> None:
         try:
@@ -246,21 +253,12 @@ class Supervisor:
             if self._board_lines.allows(status.updated_ns):
                 _log.error("no status board: %s%s", error.strerror, self._board_lines.take_left_out())
 
-    def _tell_service_manager(self, crew: Crew, status: Status) -> None:
-        tell_service_manager("WATCHDOG=1")
-        if self._said_ready:
-            return
-        required = {name for name, camera in crew.settings.cameras.items() if camera.required}
-        known = {child.name for child in status.children if child.frame_number is not None or child.error_code}
-        serving = any(child.kind == "servicer" and child.state == "running" for child in status.children)
-        if serving and required <= known:
-            self._said_ready = True
-            tell_service_manager("READY=1")
-
 
 def _publish(board: BoardWriter, status: Status) -> None:
     try:
         board.publish(status)
     except ValueError:  # larger than the board: facts and texts are what many children can have much of
-        children = tuple(dataclasses.replace(child, facts={}, error_text=None) for child in status.children)
+        children = tuple(
+            dataclasses.replace(child, facts={}, error_text=None, post_mortem=None) for child in status.children
+        )
         board.publish(dataclasses.replace(status, children=children))

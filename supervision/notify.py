@@ -4,9 +4,49 @@ import contextlib
 import os
 import socket
 
+from shm.records import ChildRecord, Status
 
-def tell_service_manager(message: str) -> None:
-    """Send `READY=1`, `WATCHDOG=1` or `STOPPING=1`; nothing happens when nobody listens."""
+_WATCHDOG_NS = 500_000_000  # how often it hears that we live, unless it wants to more often
+_WATCHDOG_PARTS = 4
+
+
+class ServiceManager:
+    """Tells it once that we are ready, again and again that we live, and how we are when that changes."""
+
+    def __init__(self) -> None:
+        self._said_ready = False
+        self._said_status = ""
+        self._watchdog_due_ns = 0
+
+    def update(self, status: Status, required: set[str]) -> None:
+        """Tell what is new. Ready is who serves, and has a frame or an error of each `required` camera."""
+        if status.updated_ns >= self._watchdog_due_ns:
+            self._watchdog_due_ns = status.updated_ns + _watchdog_interval_ns()
+            _tell("WATCHDOG=1")
+        if (words := ", ".join(map(_in_words, status.children))) != self._said_status:
+            self._said_status = words
+            _tell(f"STATUS={words}")
+        known = {child.name for child in status.children if child.frame_number is not None or child.error_code}
+        serving = any(child.kind == "servicer" and child.state == "running" for child in status.children)
+        if not self._said_ready and serving and required <= known:
+            self._said_ready = True
+            _tell("READY=1")
+
+    def say_stopping(self) -> None:
+        """Tell that the end has begun."""
+        _tell("STOPPING=1")
+
+
+def _in_words(child: ChildRecord) -> str:
+    return f"{child.name} {child.state}" + (f" ({child.error_code})" if child.error_code else "")
+
+
+def _watchdog_interval_ns() -> int:
+    wanted = os.environ.get("WATCHDOG_USEC", "")
+    return min(_WATCHDOG_NS, int(wanted) * 1000 // _WATCHDOG_PARTS) if wanted.isdecimal() else _WATCHDOG_NS
+
+
+def _tell(message: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return

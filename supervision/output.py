@@ -6,6 +6,9 @@ A closed pipe, a full disk or a reader that has stalled costs lines, never a tur
 import logging
 import os
 import select
+import time
+
+from supervision.line_budget import LineBudget
 
 LINE_BYTES = 4000  # below a pipe's page: a pipe that polls writable takes this much without blocking
 
@@ -36,12 +39,19 @@ class Output:
 
 
 class OutputHandler(logging.Handler):
-    """A logging handler over `Output`."""
+    """A logging handler over `Output`; with a `budget`, as far as that allows and leaves its `reserve` of lines."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, budget: LineBudget | None = None, *, reserve: int = 0) -> None:
         super().__init__()
         self._output = output
+        self._budget = budget
+        self._reserve = reserve
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the formatted record."""
-        self._output.write(self.format(record))
+        text = self.format(record)
+        if self._budget:
+            if not self._budget.allows(len(text.splitlines()), time.monotonic_ns(), reserve=self._reserve):
+                return
+            text += self._budget.take_left_out()
+        self._output.write(text)

@@ -7,10 +7,12 @@ away from it and report a segmentation fault as 0 when another part of the proce
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,15 +38,18 @@ class ChildProcess:
         self._popen = popen
 
     @classmethod
-    def spawn(cls, module: str, configuration: str) -> "ChildProcess":
-        """Start `python -m module` in a session of its own and give it its configuration line. Raises OSError."""
+    def spawn(cls, module: str, configuration: str, environment: Mapping[str, str] | None = None) -> "ChildProcess":
+        """Start `python -m module` in a session of its own and give it its configuration line. Raises OSError.
+
+        `environment` is added to our own.
+        """
         # The parent-death signal fires when the spawning *thread* ends: only the main thread lives long enough.
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("children are started from the main thread only")
         with contextlib.ExitStack() as unless_started:
             report_read, report_write = _pipe(unless_started)
             log_read, log_write = _pipe(unless_started)
-            process = cls(_popen(module, report_write, log_write), report_read, log_read)
+            process = cls(_popen(module, report_write, log_write, environment or {}), report_read, log_read)
             unless_started.pop_all()
         os.close(report_write)
         os.close(log_write)
@@ -82,6 +87,18 @@ class ChildProcess:
         except OSError:
             return "?"
         return stat.rpartition(")")[2].split()[0]
+
+    def own_memory_bytes(self) -> int:
+        """Return the memory that is the process's alone, swapped out or not; what lies in /dev/shm is not counted.
+
+        0 when it cannot be known: the process is gone, or the kernel is older than 4.5.
+        """
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:
+            return 0
+        figures = dict(line.split(":", 1) for line in status.splitlines() if line.startswith(("RssAnon:", "VmSwap:")))
+        return sum(int(figure.split()[0]) << 10 for figure in figures.values()) if "RssAnon" in figures else 0
 
     def close(self, returncode: int) -> None:
         """Close the pipes of a reaped process, and let Popen know that there is nothing left to wait for."""
@@ -137,6 +154,14 @@ def adopt_orphans() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def forbid_core_dumps() -> None:
+    """Let neither this process nor any that it starts leave its memory on a disk: there are pictures in it."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # A core_pattern that is a program gets the dump in spite of the limit: then let nothing be in it.
+    with contextlib.suppress(OSError):  # a kernel without core dumps
+        Path("/proc/self/coredump_filter").write_text("0\n")
+
+
 def kill_adopted() -> None:
     """SIGKILL every child that this process has, also those that it never started."""
     try:
@@ -155,7 +180,7 @@ def _pipe(stack: contextlib.ExitStack) -> tuple[int, int]:
     return read_fd, write_fd
 
 
-def _popen(module: str, report_fd: int, log_fd: int) -> "subprocess.Popen[bytes]":
+def _popen(module: str, report_fd: int, log_fd: int, environment: Mapping[str, str]) -> "subprocess.Popen[bytes]":
     inherited = os.environ.get("PYTHONPATH")
     python_path = os.pathsep.join([str(PROJECT_FOLDER), *([inherited] if inherited else [])])
     return subprocess.Popen(  # noqa: S603 - our own module, and no shell
@@ -166,6 +191,6 @@ def _popen(module: str, report_fd: int, log_fd: int) -> "subprocess.Popen[bytes]
         stderr=log_fd,
         pass_fds=(report_fd,),
         cwd=PROJECT_FOLDER,
-        env={**os.environ, "PYTHONPATH": python_path, "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, **environment, "PYTHONPATH": python_path, "PYTHONUNBUFFERED": "1"},
         start_new_session=True,
     )

@@ -5,6 +5,7 @@ first of them logged: a child that has gone mad must not take the supervisor wit
 """
 
 import logging
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -66,16 +67,21 @@ _PARSER: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator
 
 
 class ReportStream:
-    """Cuts what arrives on the pipe of one process into reports. `name` is the child's, for the log."""
+    """Cuts what arrives on the pipe of one process into reports. `name` is the child's, for the log.
 
-    def __init__(self, name: str) -> None:
+    `mask` takes out what must not be shown.
+    """
+
+    def __init__(self, name: str, mask: Callable[[bytes], bytes] = bytes) -> None:
         self._name = name
+        self._mask = mask
         self._unfinished = b""
         self._rejected = False
 
     def feed(self, chunk: bytes) -> list[Report]:
         """Return the reports that `chunk` completes, in order."""
         *lines, self._unfinished = (self._unfinished + chunk).split(b"\n")
+        lines = [self._mask(line) for line in lines]
         if len(self._unfinished) > REPORT_LINE_BYTES:
             self._reject(self._unfinished)
             self._unfinished = b""

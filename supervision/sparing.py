@@ -5,16 +5,19 @@ INTERVAL_NS = 600_000_000_000
 
 
 class Sparing:
-    """Lets three lines through, then one every ten minutes; after a quiet half hour three again."""
+    """Lets three lines through, or another number of first ones, then one every ten minutes.
 
-    def __init__(self) -> None:
+    What was not used comes back: after a quiet half hour there are three again.
+    """
+
+    def __init__(self, first: int = FIRST_LINES) -> None:
         self._left_out = 0
-        self._credit_ns = FIRST_LINES * INTERVAL_NS
+        self._most_ns = self._credit_ns = first * INTERVAL_NS
         self._last_ns = 0
 
     def allows(self, now_ns: int) -> bool:
         """Whether a line may be written now; if not, it is counted."""
-        self._credit_ns = min(FIRST_LINES * INTERVAL_NS, self._credit_ns + max(0, now_ns - self._last_ns))
+        self._credit_ns = min(self._most_ns, self._credit_ns + max(0, now_ns - self._last_ns))
         self._last_ns = now_ns
         if self._credit_ns < INTERVAL_NS:
             self._left_out += 1

@@ -77,6 +77,8 @@ def as_table(status: Status, now_ns: int) -> str:
         lines.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
         if child and child.error_code:
             lines.append(f"    {child.error_code}: {child.error_text}")
+        if child and child.post_mortem:
+            lines.append(f"    how its last process died: {child.post_mortem}")
         if child and child.kind == "servicer" and child.facts:
             lines.append(f"    {', '.join(f'{key} {value}' for key, value in _shown_facts(child))}")
     return "\n".join(lines)
@@ -105,6 +107,7 @@ def _child_document(child: ChildRecord, now_ns: int) -> dict[str, Any]:
         "restarts": child.restarts,
         "last_exit": child.last_exit,
         "error": error,
+        "post_mortem": child.post_mortem,
         "next_start_in_s": max(0.0, _seconds((child.next_start_ns or 0) - now_ns)) if waits else None,
         "facts": child.facts,
     }

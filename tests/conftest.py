@@ -1,6 +1,6 @@
 """What all tests share: the rows of the fault matrix that they show, and the figures that they measure for them."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """The options of `make reliability`."""
     parser.addoption("--runs", type=int, default=1, help="how often a timed row of the fault matrix is measured")
     parser.addoption("--matrix", type=Path, help="folder for the results of the tests that show a row of the matrix")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_state_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Files about processes that died go to a folder of the tests, and not to that of whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,11 @@ class RunningSupervisor:
         self._pipe_log: bool = request.pop("pipe_log", False)
         more_settings = {"simulate": request.pop("simulate", False), "service": request.pop("service", {})}
         more_settings["shm_group"] = request.pop("shm_group", None)
+        self.post_mortems = log_file.parent / "post-mortem" / self.instance
+        self._prefix: list[str] = request.pop("prefix", [])  # of the command, as `unshare`
         document = settings_document(self.instance, cameras)
+        document["post_mortem_dir"] = str(request.pop("post_mortem_dir", self.post_mortems.parent))
+        document["child_memory_limit_mb"] = request.pop("child_memory_limit_mb", 1024)
         document["robot"] |= request.pop("robot", {})
         self._request = {"settings": {**document, **more_settings}, **request}
         self._board = BoardReader(self.instance)
@@ -62,7 +66,13 @@ class RunningSupervisor:
         """Start it."""
         with self.log_file.open("ab") as log:
             self.popen = subprocess.Popen(
-                [sys.executable, "-m", "tests.supervision.scripted_supervisor", json.dumps(self._request)],
+                [
+                    *self._prefix,
+                    sys.executable,
+                    "-m",
+                    "tests.supervision.scripted_supervisor",
+                    json.dumps(self._request),
+                ],
                 cwd=PROJECT_FOLDER,
                 env={**os.environ, _TAG: self.instance},
                 stdin=self._stdin,

@@ -110,6 +110,7 @@ def do_no_room(lifeline: Lifeline) -> int:
 
 def do_hang(lifeline: Lifeline) -> None:
     """Hang inside C, deaf to SIGTERM."""
+    sys.stderr.write("about to hang\n")
     lifeline.promise(0.3)
     hang_in_c(lifeline)
 
@@ -178,6 +179,17 @@ def do_daemon(lifeline: Lifeline) -> NoReturn:
     sys.stderr.write(f"daemon {daemon.pid}\n")
     work(lifeline, seconds=0.2)
     os._exit(3)
+
+
+def do_leak(lifeline: Lifeline) -> None:
+    """Work, and keep 10 MB more every 20 ms until asked to stop."""
+    kept: list[bytes] = []
+    lifeline.promise(1.0)
+    lifeline.ready()
+    while not lifeline.stopping:
+        kept.append(b"x" * 10_000_000)
+        lifeline.promise(1.0, frames=len(kept))
+        time.sleep(0.02)
 
 
 def do_mad(lifeline: Lifeline) -> None:

@@ -20,9 +20,9 @@ MODULE = "tests.supervision.scripted_child"
 def main() -> int:
     """Run the supervisor that the first argument describes."""
     request = json.loads(sys.argv[1])
-    log_to_stderr(verbose=True)
+    log_to_stderr(verbose=request.get("verbose", True))
     settings = Settings.model_validate(request["settings"])
-    modules: dict[Kind, str] = {"camera": MODULE, "servicer": MODULE, "simulated_robot": MODULE}
+    modules: dict[Kind, str] = {"camera": request.get("module", MODULE), "servicer": MODULE, "simulated_robot": MODULE}
     supervisor = Supervisor(
         settings,
         duration_s=request.get("duration_s"),

@@ -1,11 +1,13 @@
 """The log of a child is bounded, and its end is kept."""
 
+import logging
 import os
 
 import pytest
 
-from supervision.logs import LINE_BYTES, LINES_PER_S, TAIL_LINES, ChildLog
-from supervision.output import Output
+from supervision.line_budget import AT_ONCE, REFILL_NS, RESERVE, LineBudget
+from supervision.logs import LINE_BYTES, LINES_PER_S, STACK_LINES, TAIL_LINES, ChildLog
+from supervision.output import Output, OutputHandler
 
 SECOND_NS = 1_000_000_000
 
@@ -39,14 +41,14 @@ def test_tail_holds_the_newest_lines_shown_or_not() -> None:
 
 
 def test_a_day_of_restarts_is_few_lines(caplog: pytest.LogCaptureFixture) -> None:
-    """Of a child that is started twice a minute, three processes are shown, then one in ten minutes."""
+    """Of a child that is started twice a minute, the first process is shown, then one in ten minutes."""
     caplog.set_level("INFO")
     log = ChildLog("gone")
     for start in range(2880):
         log.begin(start * 30 * SECOND_NS)
         log.feed(b"there is no /dev/video7\nending\n", start * 30 * SECOND_NS)
         log.tick((start * 30 + 5) * SECOND_NS)
-    assert caplog.messages[:6] == ["[gone] there is no /dev/video7", "[gone] ending"] * 3
+    assert caplog.messages[:2] == ["[gone] there is no /dev/video7", "[gone] ending"]
     assert len(caplog.messages) < 3 * 150
     assert "[gone] … and 38 more lines that are not shown" in caplog.messages
     assert log.tail == ("there is no /dev/video7", "ending")
@@ -56,7 +58,7 @@ def test_process_that_lasts_is_heard_again(caplog: pytest.LogCaptureFixture) -> 
     """A process that was started too soon to be shown is shown when the ten minutes are over, or when it is asked."""
     caplog.set_level("INFO")
     log = ChildLog("front")
-    for _ in range(4):
+    for _ in range(2):
         log.begin(SECOND_NS)
     log.feed(b"unheard\n", SECOND_NS)
     log.feed(b"heard\n", 700 * SECOND_NS)
@@ -86,3 +88,54 @@ def test_output_drops_what_nobody_reads() -> None:
     output.write("nobody is there")
     os.close(write_fd)
     output.write("not even a pipe")
+
+
+def test_a_stack_and_the_lines_before_it_do_not_push_each_other_out() -> None:
+    """A stack that was asked for, or that a fatal signal left, is kept from its beginning, beside the tail."""
+    log = ChildLog("front")
+    log.feed(b"opening the device\nreading", SECOND_NS)
+    log.expect_stack()
+    log.feed(b"Current thread 0x1:\n" + b"  File x\n" * (STACK_LINES - 1), SECOND_NS)
+    assert list(log.tail) == ["opening the device", "reading"]
+    assert log.stack[0] == "Current thread 0x1:"
+    log.feed(b"and on\n", SECOND_NS)
+    assert len(log.stack) == STACK_LINES
+    assert log.tail[-1] == "and on"
+    log.begin(SECOND_NS)
+    assert [*log.tail, *log.stack] == []
+    log.feed(b"before\nFatal Python error: Segmentation fault\n  File y\n", SECOND_NS)
+    assert list(log.tail) == ["before"]
+    assert log.stack == ("Fatal Python error: Segmentation fault", "  File y")
+
+
+def test_any_number_of_children_is_sixty_lines_a_minute() -> None:
+    """Sixty lines at most in any minute, of them a reserve for what the supervisor says; the others are counted."""
+    budget, seconds = LineBudget(), range(1000)
+    shown: list[tuple[int, str]] = []
+    for second in seconds:
+        for _ in range(20):
+            if budget.allows(1, second * SECOND_NS, reserve=RESERVE):
+                shown.append((second, "child"))
+        if budget.allows(1, second * SECOND_NS):
+            shown.append((second, "own"))
+    for start in seconds:
+        assert sum(start <= second < start + 60 for second, _ in shown) <= 60
+    assert sum(who == "own" for _, who in shown) > 150
+    assert "lines before it that are not shown" in budget.take_left_out()
+    assert budget.take_left_out() == ""
+
+
+def test_lines_beyond_the_budget_are_counted_in_the_next_one() -> None:
+    """What is left out shows in the next line that is written."""
+    read_fd, write_fd = os.pipe()
+    handler = OutputHandler(Output(write_fd), budget := LineBudget())
+    record = logging.LogRecord("x", logging.INFO, "", 0, "one\ntwo", (), None)
+    for _ in range(AT_ONCE):
+        handler.emit(record)
+    budget._credit_ns += 2 * REFILL_NS
+    handler.emit(record)
+    lines = os.read(read_fd, 65536).decode().splitlines()
+    assert len(lines) == AT_ONCE + 2
+    assert lines[-1] == f"two (and {AT_ONCE} lines before it that are not shown; -v shows all)"
+    os.close(read_fd)
+    os.close(write_fd)

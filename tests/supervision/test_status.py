@@ -48,6 +48,7 @@ REAR = ChildRecord(
     since_ns=9 * SECOND_NS,
     error_code="absent",
     error_text="there is no /dev/video7",
+    post_mortem="/var/lib/spot-cameras/spot/rear.1.txt",
     next_start_ns=12 * SECOND_NS,
 )
 SERVICER = ChildRecord(
@@ -70,9 +71,10 @@ def test_table() -> None:
         *("640x480", "bgr8", "3", "signal", "SIGSEGV"),
     ]
     assert lines[4] == "    absent: there is no /dev/video7"
-    assert lines[6] == "    port 21100, robot registered, requests 7, refused 2"
+    assert lines[5] == "    how its last process died: /var/lib/spot-cameras/spot/rear.1.txt"
+    assert lines[7] == "    port 21100, robot registered, requests 7, refused 2"
     column = lines[1].index("STATE")
-    assert [line[column:].split()[0] for line in (lines[2], lines[3], lines[5])] == ["running", "waiting", "running"]
+    assert [line[column:].split()[0] for line in (lines[2], lines[3], lines[6])] == ["running", "waiting", "running"]
 
 
 def test_a_camera_that_nobody_asks_is_idle() -> None:

@@ -1,0 +1,123 @@
+"""Processes that outlived their supervisor are ended by the next one of the same instance, and only those."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from supervision.leftovers import INSTANCE, kill_leftovers, tags_of
+from tests.matrix.recording import MeasuredRow
+from tests.supervision.running import RunningSupervisor, new_instance, wait_for
+
+LATE = "tests.supervision.late_child"
+
+
+def stopped_child(supervisor: RunningSupervisor) -> psutil.Process:
+    """Return the child that was stopped before it could ask for the parent-death signal."""
+
+    def look() -> psutil.Process | None:
+        pid = (record := supervisor.child("front")) and record.pid
+        process = psutil.Process(pid) if pid else None
+        return process if process and process.status() == psutil.STATUS_STOPPED else None
+
+    return wait_for(look, "the child has stopped")
+
+
+@pytest.mark.row("M11")
+def test_child_that_was_stopped_too_early_is_killed_by_the_next_start(tmp_path: Path) -> None:
+    """It survives the supervisor's SIGKILL, and the next supervisor ends it before it starts anything."""
+    with (
+        RunningSupervisor(tmp_path / "log", {"front": "work"}, module=LATE) as supervisor,
+        RunningSupervisor(tmp_path / "foreign", {"front": "work"}, module=LATE) as foreign,
+    ):
+        leftover, others = stopped_child(supervisor), stopped_child(foreign)
+        for one in (supervisor, foreign):
+            one.popen.kill()
+            one.popen.wait()
+        assert leftover.status() == psutil.STATUS_STOPPED, "nothing else ends it"
+        with RunningSupervisor(tmp_path / "next", {"front": "work"}, instance=supervisor.instance) as successor:
+            successor.wait_until_working("front")
+            assert not leftover.is_running() or leftover.status() == psutil.STATUS_ZOMBIE
+            assert "killed 1 processes that an earlier run had left" in successor.log
+            assert others.status() == psutil.STATUS_STOPPED, "it belongs to another instance"
+        others.kill()
+
+
+@pytest.mark.row("M11")
+def test_child_that_wakes_up_without_its_supervisor_ends(
+    tmp_path: Path, runs: int, row: Callable[[str], MeasuredRow]
+) -> None:
+    """A child that comes to ask for the parent-death signal too late sees another parent, and ends."""
+    for run in range(runs):
+        with RunningSupervisor(tmp_path / f"log{run}", {"front": "work"}, module=LATE) as supervisor:
+            child = stopped_child(supervisor)
+            supervisor.popen.kill()
+            supervisor.popen.wait()
+            os.kill(child.pid, 18)
+            woken_s = time.monotonic()
+            wait_for(lambda child=child: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE, "it ends")  # type: ignore[misc]
+            row("M11").measured(
+                "end after it was woken up, Python's own start included", time.monotonic() - woken_s, 3.0
+            )
+
+
+@pytest.fixture
+def tagged() -> Iterator[Callable[[dict[str, str]], "subprocess.Popen[bytes]"]]:
+    """Start processes with these variables in their environment."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(tags: dict[str, str]) -> "subprocess.Popen[bytes]":
+        program = "import signal; print('up', flush=True); signal.pause()"
+        environment = {**os.environ, **tags}
+        started.append(subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment))
+        assert started[-1].stdout is not None
+        assert started[-1].stdout.readline() == b"up\n"
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def test_only_this_instance_in_this_shared_memory(
+    tagged: Callable[[dict[str, str]], "subprocess.Popen[bytes]"],
+) -> None:
+    """An instance with a longer name, and one of the same name in another container's /dev/shm, go on."""
+    instance = new_instance()
+    ours = tagged(tags_of(instance))
+    longer = tagged(tags_of(instance + "-2"))
+    elsewhere = tagged({**tags_of(instance), "SPOT_CAMERAS_SHM": "0"})
+    assert kill_leftovers(instance) == 1
+    assert ours.wait(5) == -9
+    assert longer.poll() is None
+    assert elsewhere.poll() is None
+
+
+def test_neither_itself_nor_who_started_it(tagged: Callable[[dict[str, str]], "subprocess.Popen[bytes]"]) -> None:
+    """Who cleans up may himself be a descendant of a process of the instance; only the others are ended."""
+    instance = new_instance()
+    sister = tagged(tags_of(instance))
+    cleaner = f"from supervision.leftovers import kill_leftovers; print(kill_leftovers({instance!r}))"
+    parent = f"import subprocess, sys; print(subprocess.check_output([sys.executable, '-c', {cleaner!r}]).decode())"
+    environment = {**os.environ, **tags_of(instance)}
+    done = subprocess.run([sys.executable, "-c", parent], capture_output=True, env=environment, check=True, timeout=30)
+    assert done.stdout.strip() == b"1"
+    assert sister.wait(5) == -9
+
+
+def test_children_have_the_tag_from_their_first_moment(tmp_path: Path) -> None:
+    """Every child of a supervisor, and what it starts itself, is known by its environment."""
+    with RunningSupervisor(tmp_path / "log", {"front": "daemon", "rear": "work"}) as supervisor:
+        supervisor.wait_until_working("rear")
+        supervisor.wait_until("front", lambda child: child.last_exit is not None)
+        daemon = int(supervisor.log.split("[front] daemon ")[1].split()[0])
+        for pid in (supervisor.wait_until_working("rear"), supervisor.wait_until_working("servicer"), daemon):
+            assert psutil.Process(pid).environ()[INSTANCE] == supervisor.instance
