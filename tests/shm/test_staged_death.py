@@ -52,7 +52,7 @@ def writer(instance: str) -> RingWriter:
 def test_death_at(
     instance: str, step: str, moment: str, mortuary: "subprocess.Popen[str]", row: Callable[[str], MeasuredRow]
 ) -> None:
-    """Readers have the old ring, or the new one once it has its name; what is left is swept, the next writer goes on."""
+    """Readers have the old ring, or the new one once it has its name; the rest is swept, the next writer goes on."""
     with writer(instance) as ring:
         old = publish(ring, 1, 64)
     reader = RingReader(instance, "front")
