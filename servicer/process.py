@@ -74,7 +74,7 @@ class Servicer:
             ServedCamera(configuration.instance, name, settings, self._clock)
             for name, settings in configuration.cameras.items()
         ]
-        self._health = Health(cameras, self._peers, self._on_faults_changed)
+        self._health = Health(cameras, self._clock, self._peers, self._on_faults_changed)
         image_log = ImageLog() if configuration.service.log_images else None
         by_source = {camera.source_name: camera for camera in cameras}
         self._service = ImageService(by_source, self._health.why_silent, image_log)
@@ -111,7 +111,7 @@ class Servicer:
     def _loop(self, own_service: Any) -> None:
         next_call_s = 0.0
         while not self._lifeline.stopping:
-            self._health.update(self._board.latest())
+            self._health.update(self._board.latest(), self._link.shown)
             if time.monotonic() >= next_call_s and self._serves(own_service):
                 next_call_s = time.monotonic() + _SELF_CALL_EVERY_S
                 self._lifeline.promise(_PROMISE_S, **self._facts())

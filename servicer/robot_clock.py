@@ -11,6 +11,8 @@ _JUMP_NS = 20_000_000  # our wall clock against the monotonic one: slewing stays
 _OTHER_CLOCK_NS = 1_000_000_000  # no correction of one clock is as large as this
 _REMEMBERED_FRAMES = 16
 _READINGS = 3
+_LOST_FAILURES = 3
+_LOST_AFTER_NS = 10_000_000_000
 _LARGEST_NS = 1 << 63  # 292 years
 
 
@@ -18,12 +20,15 @@ class RobotClock:
     """The offset, shared by the robot link (writes) and the request threads (read).
 
     `offset_ns` is robot wall clock minus CLOCK_MONOTONIC, None before the first time sync. One from the status board
-    is taken over only if it leads to times that exist.
+    is taken over only if it leads to times that exist. `sync_is_lost` after syncs have failed for ten seconds, three at
+    least, until one succeeds; the offset stays what it was.
     """
 
     def __init__(self, offset_ns: int | None) -> None:
         self.offset_ns = offset_ns if offset_ns is not None and abs(offset_ns) < _LARGEST_NS else None
+        self.sync_is_lost = False
         self._synced_wall_ns = wall_minus_monotonic_ns()
+        self._failed_syncs, self._failing_since_ns = 0, 0
 
     def set_skew(self, skew_ns: int, synced_wall_ns: int) -> None:
         """Take over a time sync's result: robot wall clock minus this computer's.
@@ -33,6 +38,16 @@ class RobotClock:
         """
         self._synced_wall_ns = synced_wall_ns
         self.offset_ns = skew_ns + synced_wall_ns
+        self.sync_is_lost, self._failed_syncs = False, 0
+
+    def note_failed_sync(self) -> None:
+        """Take note that the robot answers, and does not say its time."""
+        now_ns = time.monotonic_ns()
+        if self._failed_syncs == 0:
+            self._failing_since_ns = now_ns
+        self._failed_syncs += 1
+        if self._failed_syncs >= _LOST_FAILURES and now_ns - self._failing_since_ns >= _LOST_AFTER_NS:
+            self.sync_is_lost = True
 
     def wall_clock_jumped(self) -> bool:
         """Whether this computer's wall clock was stepped since the last sync began: time for a new one."""

@@ -39,6 +39,7 @@ from bosdyn.client.robot import UnregisteredServiceNameError
 from bosdyn.client.robot_state import RobotStateClient
 from bosdyn.client.time_sync import TimeSyncClient, TimeSyncEndpoint
 
+from servicer.fault import Fault
 from supervision.settings import RobotSettings, ServiceSettings
 
 SERVICE_TYPE = "bosdyn.api.ImageService"
@@ -142,16 +143,18 @@ class RobotConnection:
             if fault.fault_id.service_name == self._service.name
         }
 
-    def trigger_fault(self, name: str, text: str) -> None:
-        """Show a warning to the operator."""
-        fault = service_fault_pb2.ServiceFault(
-            fault_id=self._fault_id(name), error_message=text, severity=service_fault_pb2.ServiceFault.SEVERITY_WARN
+    def trigger_fault(self, name: str, fault: Fault) -> None:
+        """Show a fault to the operator."""
+        told = service_fault_pb2.ServiceFault(
+            fault_id=self._fault_id(name),
+            error_message=fault.text,
+            severity=f"SEVERITY_{fault.severity.upper()}",
         )
         with contextlib.suppress(ServiceFaultAlreadyExistsError):
-            self._listed_client(FaultClient).trigger_service_fault(fault, timeout=_DEADLINE_S)
+            self._listed_client(FaultClient).trigger_service_fault(told, timeout=_DEADLINE_S)
 
     def clear_fault(self, name: str) -> None:
-        """Take a warning back."""
+        """Take a fault back."""
         with contextlib.suppress(ServiceFaultDoesNotExistError):
             self._listed_client(FaultClient).clear_service_fault(self._fault_id(name), timeout=_DEADLINE_S)
 

@@ -9,14 +9,14 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from bosdyn.api.data_buffer_pb2 import DataBlob
 from bosdyn.client import Error
 from bosdyn.client.auth import InvalidLoginError, TemporarilyLockedOutError
 from bosdyn.client.exceptions import UnauthenticatedError
 
-from servicer.health import is_ours
+from servicer.fault import Fault, is_ours
 from servicer.image_log import ImageLog, LoggedMessage
 from servicer.peers import AllowedPeers
 from servicer.robot_clock import RobotClock, wall_minus_monotonic_ns
@@ -41,7 +41,8 @@ _WRONG_PASSWORD_RETRY_S = 60.0  # a robot locks users out who guess; somebody el
 class RobotLink:
     """Start it once; `state` is a sentence fragment for the status board.
 
-    `desired_faults` is asked for the faults to show: name → text. `image_log` is sent to the robot, if there is one.
+    `desired_faults` is asked for the faults to show, by name; `shown` are the names of those that the robot was last
+    known to show. `image_log` is sent to the robot, if there is one.
     """
 
     def __init__(
@@ -50,10 +51,11 @@ class RobotLink:
         service: ServiceSettings,
         clock: RobotClock,
         peers: AllowedPeers,
-        desired_faults: Callable[[], Mapping[str, str]],
+        desired_faults: Callable[[], Mapping[str, Fault]],
         image_log: ImageLog | None = None,
     ) -> None:
         self.state = "connecting"
+        self.shown: Collection[str] = ()
         self._robot = robot
         self._service = service
         self._clock = clock
@@ -101,6 +103,7 @@ class RobotLink:
             if (sync.is_due() or self._clock.wall_clock_jumped()) and not self._attempt(
                 "time sync", lambda: self._sync_time(connection)
             ):
+                self._clock.note_failed_sync()
                 sync.make_due()  # meanwhile the last offset is good: to be found in the directory matters more
             if registration.is_due():
                 connection.register()
@@ -179,12 +182,13 @@ class RobotLink:
         shown = {name: self._told.get(name, text) for name, text in active.items() if is_ours(name)}
         desired = self._desired_faults()
         for name, text in shown.items():
-            if desired.get(name) != text:
+            if name not in desired or desired[name].text != text:
                 connection.clear_fault(name)
-        for name, text in desired.items():
-            if shown.get(name) != text:
-                connection.trigger_fault(name, text)
-                self._told[name] = text
+        for name, fault in desired.items():
+            if shown.get(name) != fault.text:
+                connection.trigger_fault(name, fault)
+                self._told[name] = fault.text
+        self.shown = tuple(desired)
 
     def _found(self) -> None:
         if self.state != "registered":

@@ -56,15 +56,22 @@ class FrameFacts:
 
 @dataclass(frozen=True, eq=False)
 class Undecodable:
-    """That no picture could be made of a frame: why, when, of what encoding, and what was wanted.
+    """That no picture could be made of a frame: why, when, of what encoding, what was wanted, and of which frame.
 
-    Without these two it was the camera's own class that failed.
+    Without these three it was the camera's own class that failed.
     """
 
     text: str
     encoding: Encoding | None = None
     wanted: image_request.Wanted | None = None
+    frame_number: int | None = None
     noted_s: float = field(default_factory=time.monotonic)
+
+    def is_of_same_frame(self, other: "Undecodable | None") -> bool:
+        """Whether both tell of one frame, and so of one failure."""
+        if other is None or self is other:
+            return self is other
+        return self.frame_number is not None and self.frame_number == other.frame_number
 
 
 class ServedCamera:
@@ -257,12 +264,17 @@ class ServedCamera:
     def _made(self, wanted: image_request.Wanted, encoding: Encoding, params_id: bytes | None) -> Encoded | None:
         """Make the picture of the newest frame; None if there is none, or one of another encoding."""
         upright = self._description.orientation
+        tried: int | None = None
+
+        def make(frame: Frame) -> Encoded | None:
+            nonlocal tried
+            tried = frame.frame_number
+            return encode(frame, wanted, upright) if frame.encoding is encoding else None
+
         try:
-            made = self._reader.use(
-                lambda frame: encode(frame, wanted, upright) if frame.encoding is encoding else None, params_id
-            )
+            made = self._reader.use(make, params_id)
         except UndecodableFrameError as error:
-            self.undecodable = Undecodable(str(error), encoding, wanted)
+            self.undecodable = Undecodable(str(error), encoding, wanted, tried)
             raise
         return None if isinstance(made, Loss) else made
 

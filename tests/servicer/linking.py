@@ -1,14 +1,14 @@
 """A robot link that runs against a simulated robot, ten times as fast as in the field."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from servicer import robot_link
-from servicer.health import CAPTURE_FAULT
+from servicer.fault import CAPTURE_FAULT, Fault
 from servicer.image_log import ImageLog
 from servicer.peers import AllowedPeers
 from servicer.robot_clock import RobotClock
@@ -27,14 +27,14 @@ class Linked:
 
     robot: SimulatedRobot
     clock: RobotClock
-    desired: dict[str, str] = field(default_factory=dict)
+    desired: Mapping[str, Fault] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.link: RobotLink
 
     def show(self, **faults: str) -> None:
         """Change the desired faults, as the health does."""
-        self.desired = {CAPTURE_FAULT.format(name): text for name, text in faults.items()}
+        self.desired = {CAPTURE_FAULT.format(name): Fault(text) for name, text in faults.items()}
         self.link.wake()
 
     def shown(self) -> dict[str, str]:
@@ -44,7 +44,8 @@ class Linked:
 
     def is_whole(self) -> bool:
         """Registered, and exactly the desired faults on the robot."""
-        return NAME in self.robot.services and self.shown() == self.desired and self.link.state == "registered"
+        texts = {name: fault.text for name, fault in self.desired.items()}
+        return NAME in self.robot.services and self.shown() == texts and self.link.state == "registered"
 
 
 @contextlib.contextmanager

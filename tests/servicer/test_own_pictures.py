@@ -8,7 +8,7 @@ import pytest
 from bosdyn.api import image_pb2
 
 from servicer import own_pictures, served_camera
-from servicer.health import DecodingHealth
+from servicer.camera_health import DecodingHealth
 from servicer.image_request import Refusal
 from shm.capture_requests import CaptureAnswer, CaptureRequest
 from tests.capture_worker.harness import WorkerProcess
@@ -190,9 +190,9 @@ def test_a_class_that_fails_to_make_a_picture_is_seen_by_the_operator(
     response = served.get("front")
     assert response.image_responses[0].status == STATUS.STATUS_IMAGE_DATA_ERROR
     assert response.header.error.message == "front: it raised TypeError."
-    for now_s in (0.0, 1.0, 9.0):
+    for now_s, is_fault in ((0.0, False), (1.0, False), (2.5, True), (9.0, True)):
         health.update(now_s)
-        assert health.fault == "front: it raised TypeError."
+        assert (health.fault is not None and "front: it raised TypeError." in health.fault.text) is is_fault
         assert not camera.decodes_again()
     monkeypatch.setattr(served_camera, "_FORGIVEN_S", 0.0)
     assert camera.decodes_again()

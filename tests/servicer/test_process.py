@@ -165,7 +165,7 @@ def get(stub: Any, name: str) -> Any:
 def test_a_whole_life(configuration: dict[str, Any], instance: str, front: Ring, robot: SimulatedRobot) -> None:
     """Promise, ready, serve with the time of the board, register, report, and leave in an orderly way."""
     front.show(smooth())
-    children = (ChildRecord("rear", "camera", "killing", 0, error_text="rear was hung."),)
+    children = (ChildRecord("rear", "camera", "waiting", 0, error_code="absent", error_text="rear is gone."),)
     with BoardWriter(instance) as board, ServicerProcess(configuration) as servicer:
         board.publish(Status(instance, os.getpid(), 0, children, robot_clock_offset_ns=OFFSET_NS))
         assert servicer.report(lambda _: True)["within_ms"] >= 30_000  # the very first: before anything is imported
@@ -177,11 +177,11 @@ def test_a_whole_life(configuration: dict[str, Any], instance: str, front: Ring,
         with image_service(port) as stub:
             response = get(stub, "front")
             assert response.image_responses[0].status == STATUS.STATUS_OK
-            assert get(stub, "Rear 1").header.error.message == "Rear 1: rear was hung."
+            assert get(stub, "Rear 1").header.error.message == "Rear 1: rear is gone."
         beat = servicer.report(lambda report: is_registered(report) and report["requests"] == 2)
         assert beat["refused"] == 0
         assert abs(beat["offset_ns"] + time.monotonic_ns() - robot.now_ns()) < 50_000_000
-        wait_for(lambda: [fault.error_message for fault in robot.faults.values()] == ["rear was hung."])
+        wait_for(lambda: ["rear is gone." in fault.error_message for fault in robot.faults.values()] == [True])
         assert [name for _, name in robot.faults] == ["Image Capture Failure for Rear 1"]
         servicer.process.terminate()
         assert servicer.exit_code(5.0) == exit_codes.TERMINATED

@@ -13,7 +13,10 @@ import pytest
 from bosdyn.api.service_fault_pb2 import ServiceFault, ServiceFaultId
 
 from servicer import robot_connection, robot_link
-from servicer.health import CAPTURE_FAULT, PEERS_FAULT
+from servicer.fault import (
+    CAPTURE_FAULT,
+    PEERS_FAULT,
+)
 from servicer.robot_clock import wall_minus_monotonic_ns
 from servicer.robot_link import _REGISTER_EVERY_S  # as it is in the field: the tests shorten the module's
 from simulated_robot import Misbehaviour, Refusal, SimulatedRobot

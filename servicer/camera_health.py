@@ -1,0 +1,207 @@
+"""Whether one camera delivers, whether it says that something is wrong, and whether pictures can be made of its frames.
+
+Each is a question over time: what is raised at once, what only when it lasts, and what clears it.
+"""
+
+import math
+import re
+
+from servicer import fault
+from servicer.fault import Fault
+from servicer.served_camera import ServedCamera, Undecodable
+from shm import ChildRecord
+from supervision import exit_codes
+
+PROOF_S = 2.0
+_PROOF_AFTER_RELAPSE_S = 3.5  # still cleared within 5 s
+_RELAPSE_S = 60.0  # so long the supervisor remembers failures, too
+_SILENCE_S = 1.0
+_SILENCE_PERIODS = 6  # beyond what one client's captures may take of the camera, with the frame after them
+_LEFT_OVER_S = 3.0  # the supervisor forgets an error after two seconds of frames
+_FAILED_FRAMES = 3
+_FAILING_S = 2.0
+
+_DIGITS = re.compile(r"[0-9]+")
+_BROKEN = ("unkillable", "refused")
+_ENDED_AS_PLANNED = ("finished", "stopping")
+PLANNED_EXITS = (None, f"exit code {exit_codes.TERMINATED}")  # never started yet; asked to, for new settings
+
+
+class _Proof:
+    """That something is well: two seconds without trouble, and longer for what fell ill again within a minute.
+
+    So a camera that fails every three seconds has one fault that stays, instead of one that comes and goes.
+    """
+
+    def __init__(self) -> None:
+        self._needed_s = PROOF_S
+        self._well_since_s: float | None = None
+        self._is_demanded = False
+        self._cleared_s = -math.inf
+
+    def demand(self, now_s: float) -> None:
+        """A fault is raised: decide what will clear it."""
+        self._is_demanded = True
+        self._needed_s = PROOF_S if now_s - self._cleared_s > _RELAPSE_S else _PROOF_AFTER_RELAPSE_S
+
+    def spoil(self) -> None:
+        """There is trouble: the time begins anew."""
+        self._well_since_s = None
+
+    def is_given(self, now_s: float) -> bool:
+        """There is no trouble now: whether that has been so for long enough."""
+        if self._well_since_s is None:
+            self._well_since_s = now_s
+        if now_s - self._well_since_s < self._needed_s:
+            return False
+        if self._is_demanded:
+            self._is_demanded, self._cleared_s = False, now_s
+        return True
+
+
+class CameraHealth:
+    """Whether one camera delivers, over time."""
+
+    def __init__(self, camera: ServedCamera) -> None:
+        self.fault: Fault | None = None
+        self._camera = camera
+        self._kind = ""  # of the trouble that `fault` tells about
+        self._has_details = False
+        self._restarts: int | None = None
+        self._proof = _Proof()
+
+    def update(self, record: ChildRecord | None, now_s: float) -> None:
+        """Look at the camera's record and its newest frame; `fault` is what to show, or None."""
+        facts = self._camera.newest()
+        age_s = facts.age_s() if facts else None
+        trouble = self._trouble(record, age_s)
+        if record is not None and record.state == "finished":
+            self.fault = None
+        elif trouble is not None:
+            self._tell(*trouble, now_s)
+        elif record is not None and record.state == "killing":
+            self._proof.spoil()  # its end is a moment away, and will be told with its post-mortem
+        elif not self._camera.idles and (age_s is None or age_s > self._camera.max_age_s):
+            self._proof.spoil()
+        elif self.fault is not None and self._proof.is_given(now_s):
+            self.fault = None
+
+    def _tell(self, kind: str, told: Fault, has_details: bool, now_s: float) -> None:
+        """Show a trouble. While it is of the same kind the words stay: new figures are not a new fault."""
+        self._proof.spoil()
+        if self.fault is None:
+            self._proof.demand(now_s)
+        if self.fault is None or kind != self._kind or has_details > self._has_details:
+            self.fault, self._kind, self._has_details = told, kind, has_details
+
+    def _trouble(self, record: ChildRecord | None, age_s: float | None) -> tuple[str, Fault, bool] | None:
+        """What is wrong with the camera: of which kind, for the operator, and whether it names a post-mortem file."""
+        limit_s = max(self._camera.max_age_s + _SILENCE_S, _SILENCE_PERIODS * self._camera.period_s)
+        silent = not self._camera.idles and (age_s is None or age_s > limit_s)
+        if record is None:  # there is no board: the supervisor writes a new one as soon as it can
+            return self._silence() if silent else None
+        restarted = self._restarts is not None and record.restarts > self._restarts
+        self._restarts = record.restarts
+        if record.state in _ENDED_AS_PLANNED:
+            return None
+        ended_badly = record.last_exit not in PLANNED_EXITS
+        if (
+            record.state in _BROKEN
+            or (restarted and ended_badly)
+            or (record.state in ("waiting", "starting") and (record.error_text or ended_badly))
+        ):
+            details = record.post_mortem if ended_badly or record.state == "unkillable" else None
+            told = fault.capture_failure(self._camera.source_name, record, details)
+            return f"{record.state in _BROKEN} {_kind(record)}", told, details is not None
+        return self._silence() if record.state == "running" and silent else None
+
+    def _silence(self) -> tuple[str, Fault, bool]:
+        problem = self._camera.problem
+        told = fault.silence(self._camera.source_name, self._camera.max_age_s, problem)
+        return f"silent {problem is None}", told, False
+
+
+class SourceHealth:
+    """Whether a camera that delivers says that something is wrong all the same. `fault` is what to show, or None."""
+
+    def __init__(self, source_name: str) -> None:
+        self.fault: Fault | None = None
+        self._source_name = source_name
+        self._kind = ""
+        self._left_over: str | None = None  # of the process before: it stands until this one has worked for a while
+        self._left_over_until_s = 0.0
+
+    def update(self, record: ChildRecord | None, now_s: float) -> None:
+        """Look at the camera's record. The supervisor waits for two seconds before it takes an error back."""
+        if record is None:
+            return
+        if record.state != "running":
+            self._left_over, self._left_over_until_s = record.error_code, now_s + _LEFT_OVER_S
+        elif record.error_code != self._left_over or now_s > self._left_over_until_s:
+            self._left_over = None
+        if record.state != "running" or not record.error_text or record.error_code == self._left_over:
+            self.fault = None
+        elif self.fault is None or _kind(record) != self._kind:
+            self.fault, self._kind = fault.source_warning(self._source_name, record), _kind(record)
+
+
+class DecodingHealth:
+    """Whether pictures can be made of one camera's frames, over time. `fault` is what to show, or None.
+
+    One broken frame among good ones is no fault: it takes three of them, or none that is whole for two seconds.
+    """
+
+    def __init__(self, camera: ServedCamera) -> None:
+        self.fault: Fault | None = None
+        self._camera = camera
+        self._failure: Undecodable | None = None
+        self._failed_frames = 0
+        self._failing_since_s: float | None = None
+        self._proof = _Proof()
+
+    def update(self, now_s: float) -> None:
+        """Look whether a picture could not be made; and from then on, whether one of the newest frame can."""
+        failure = self._camera.undecodable
+        if failure is None:
+            return
+        if failure is not self._failure or not self._camera.decodes_again():
+            self._note(self._camera.undecodable or failure, now_s)
+            return
+        self._failing_since_s = None
+        if self._proof.is_given(now_s):
+            self.fault = self._failure = self._camera.undecodable = None
+            self._failed_frames = 0
+
+    def _note(self, failure: Undecodable, now_s: float) -> None:
+        if not failure.is_of_same_frame(self._failure):
+            self._failed_frames += 1
+        self._failure = failure
+        self._proof.spoil()
+        if not self._delivers():
+            self._failing_since_s = None  # the last frame before a silence says nothing about the next one
+        elif self._failing_since_s is None:
+            self._failing_since_s = now_s
+        lasts = self._failing_since_s is not None and now_s - self._failing_since_s >= _FAILING_S
+        if self.fault is None and (lasts or self._failed_frames >= _FAILED_FRAMES):
+            self._proof.demand(now_s)
+            self.fault = fault.decode_failure(self._camera.source_name, failure.text)
+
+    def _delivers(self) -> bool:
+        facts = self._camera.newest()
+        return facts is not None and facts.age_s() <= self._camera.max_age_s
+
+
+def explain(record: ChildRecord) -> str:
+    """One sentence for the operator about a camera whose process is not well."""
+    if record.error_text:
+        return record.error_text
+    if record.state in _ENDED_AS_PLANNED:
+        return f"{record.name} has ended."
+    if record.last_exit in PLANNED_EXITS:
+        return f"{record.name} is starting."
+    return f"{record.name} ended unexpectedly ({record.last_exit}) and is started again."
+
+
+def _kind(record: ChildRecord) -> str:
+    """What is told of a record, without its figures."""
+    return f"{record.error_code}: {_DIGITS.sub('', explain(record))}"
