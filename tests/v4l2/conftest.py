@@ -30,7 +30,7 @@ def driver_rates_hz() -> dict[str, float]:
 def pipeline(driver_rates_hz: dict[str, float], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """The supervisor on both devices, registered with a simulated robot. The rates are measured before it starts."""
     assert driver_rates_hz
-    with running_pipeline(tmp_path_factory.mktemp("pipeline"), ["0", "/dev/video1"]) as pipeline:
+    with running_pipeline(tmp_path_factory.mktemp("pipeline"), {"video0": 0, "video1": "/dev/video1"}) as pipeline:
         for name in vivid.NODES:
             pipeline.wait_until(functools.partial(pipeline.answers, name), f"{name} answers", FIRST_FRAME_S)
         yield pipeline

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,14 +101,18 @@ class Pipeline:
         """Return what the status board says is wrong with the camera."""
         return self._record(camera).error_code
 
+    def restarts(self, camera: str) -> int:
+        """Return how often the camera's worker was started again."""
+        return self._record(camera).restarts
+
     def keeps(self, camera: str, wanted_hz: float) -> bool:
         """Whether the camera has this frame rate from now on.
 
         The emulator shares its host with whatever else runs there; a loss that is ours shows in every window.
         """
-        return any(self._rate_hz(camera) >= wanted_hz for _ in range(RATE_WINDOWS))
+        return any(self.rate_hz(camera) >= wanted_hz for _ in range(RATE_WINDOWS))
 
-    def _rate_hz(self, camera: str) -> float:
+    def rate_hz(self, camera: str) -> float:
         """Measure the published frames per second of their own capture times, over one window."""
         start = self._record(camera)
         wanted_ns = (start.captured_ns or 0) + RATE_WINDOW_NS
@@ -139,14 +143,21 @@ class Pipeline:
 
 
 @contextlib.contextmanager
-def running_pipeline(folder: Path, device_names: list[str]) -> Iterator[Pipeline]:
-    """Run a simulated robot and the supervisor on these devices; yields once the service is registered."""
+def running_pipeline(folder: Path, devices: Mapping[str, int | str]) -> Iterator[Pipeline]:
+    """Run a simulated robot and the supervisor on these devices; yields once the service is registered.
+
+    The pictures of these devices may stand still: they are compared with what the driver should have drawn.
+    """
     robot_port = _free_port()
     robot = ["-m", "simulated_robot", "--port", str(robot_port), "--ca-out", str(folder / "ca.pem")]
+    cameras = (
+        f"[cameras.{name}]\ndevice = {json.dumps(device)}\nfrozen_after_s = 0\n" for name, device in devices.items()
+    )
+    (folder / "pipeline.toml").write_text("".join(cameras))
     supervise = [
         *("supervisor.py", "127.0.0.1", "--robot-port", str(robot_port), "--robot-ca", str(folder / "ca.pem")),
         *("--host-ip", "127.0.0.1", "--port", str(_free_port()), "--guid", "v4l2-test", "--secret", "v4l2-test"),
-        *("--instance", INSTANCE, "--device-name", *device_names),
+        *("--instance", INSTANCE, "--config", str(folder / "pipeline.toml")),
     ]
     with _running(robot, folder / "robot.log"):
         wait_until(lambda: _accepts_connections(robot_port), "the robot listens", START_S, folder / "robot.log")

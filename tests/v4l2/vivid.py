@@ -1,4 +1,4 @@
-"""The kernel's virtual video driver "vivid": what its picture is, what rate it has, and how it is unplugged."""
+"""The kernel's virtual video driver "vivid": its picture, its rate, how it is unplugged, and how it is made to fail."""
 
 import contextlib
 import os
@@ -17,6 +17,14 @@ FULL_BARS, DIM_BARS = 255, 191  # the brightness of "100% Colorbar" and of "75% 
 
 NODES = {"video0": Path("/dev/video0"), "video1": Path("/dev/video1")}
 BRIGHTNESS = {"video0": FULL_BARS, "video1": DIM_BARS}  # so that one cannot pass for the other
+
+# Each of these makes the next one fail: a buffer that arrives, one that is handed back, the request for buffers, the
+# start of the stream; the last one ends a stream until the device is opened anew.
+BUFFER_ERROR = "inject_v4l2_buf_flag_error"
+QBUF_ERROR = "inject_vidioc_qbuf_error"
+REQBUFS_ERROR = "inject_vidioc_reqbufs_error"
+STREAMON_ERROR = "inject_vidioc_streamon_error"
+FATAL_ERROR = "inject_fatal_streaming_error"
 
 _PATTERNS = {DIM_BARS: 0, FULL_BARS: 1}
 _BARS_RGB = (
@@ -81,6 +89,21 @@ def unplugged(node: Path) -> Iterator[None]:
         yield
     finally:
         os.close(held)
+
+
+@contextlib.contextmanager
+def dropping(node: Path, percentage: int) -> Iterator[None]:
+    """Let the device lose so many of its frames for as long as the block runs."""
+    set_control(node, f"percentage_of_dropped_buffers={percentage}")
+    try:
+        yield
+    finally:
+        set_control(node, "percentage_of_dropped_buffers=0")
+
+
+def inject(node: Path, error: str) -> None:
+    """Let the device fail once, in one of the ways above."""
+    set_control(node, f"{error}=1")
 
 
 def set_control(node: Path, assignment: str) -> None:

@@ -1,0 +1,83 @@
+"""A real driver that loses buffers, breaks them, or fails: what its clients get, and that others do not notice."""
+
+import numpy as np
+import pytest
+from bosdyn.client.image import ImageDataError
+
+from tests.v4l2 import vivid
+from tests.v4l2.pipeline import Pipeline
+
+pytestmark = pytest.mark.v4l2
+
+CAMERA, OTHER = "video0", "video1"
+NODE = vivid.NODES[CAMERA]
+KEPT_RATE = 0.95
+DROPPED = 50  # per cent
+STALE_S = 1.0  # max_age_s, and the way to a client in an emulator
+BACK_S = 120.0
+
+
+def test_dropped_buffers_are_a_lower_rate_and_no_fault(pipeline: Pipeline, driver_rates_hz: dict[str, float]) -> None:
+    """A camera that loses every other frame is served with those that come, and none of them is old."""
+    restarts = pipeline.restarts(CAMERA)
+    with vivid.dropping(NODE, DROPPED):
+        rate_hz = pipeline.rate_hz(CAMERA)
+        assert 0.3 * driver_rates_hz[CAMERA] < rate_hz < 0.75 * driver_rates_hz[CAMERA]
+        assert all(pipeline.age_s(CAMERA) < STALE_S for _ in range(10))
+        assert pipeline.keeps(OTHER, KEPT_RATE * driver_rates_hz[OTHER])
+        assert not pipeline.faults()
+        assert pipeline.error_code(CAMERA) is None
+    assert pipeline.keeps(CAMERA, KEPT_RATE * driver_rates_hz[CAMERA])
+    assert pipeline.restarts(CAMERA) == restarts
+
+
+@pytest.mark.parametrize("error", [vivid.BUFFER_ERROR, vivid.QBUF_ERROR])
+def test_single_errors_of_the_driver_are_borne(pipeline: Pipeline, error: str) -> None:
+    """A broken buffer, or one that is not taken back, is no reason to start again; the pictures stay right."""
+    restarts = pipeline.restarts(CAMERA)
+    for _ in range(5):
+        vivid.inject(NODE, error)
+        pipeline.next_frames(CAMERA, 10)
+        assert np.array_equal(pipeline.raw(CAMERA), vivid.picture(vivid.BRIGHTNESS[CAMERA]))
+    assert pipeline.restarts(CAMERA) == restarts
+    assert not pipeline.faults()
+
+
+def test_a_fatal_error_of_the_driver_is_a_restart(pipeline: Pipeline, driver_rates_hz: dict[str, float]) -> None:
+    """A stream that ends for good is a new process, which opens the device anew; never an old picture meanwhile."""
+    restarts = pipeline.restarts(CAMERA)
+    vivid.inject(NODE, vivid.FATAL_ERROR)
+    pipeline.wait_until(lambda: fresh_or_none(pipeline) and pipeline.restarts(CAMERA) > restarts, "a restart", BACK_S)
+    assert pipeline.keeps(OTHER, KEPT_RATE * driver_rates_hz[OTHER])
+    assert_back(pipeline)
+
+
+@pytest.mark.parametrize("error", [vivid.REQBUFS_ERROR, vivid.STREAMON_ERROR])
+def test_a_device_that_does_not_open_is_tried_until_it_does(pipeline: Pipeline, error: str) -> None:
+    """While the driver refuses, each start fails and says why; the other camera goes on; then all is well again."""
+    restarts = pipeline.restarts(CAMERA)
+    vivid.inject(NODE, vivid.FATAL_ERROR)
+
+    def has_failed_to_open() -> bool:
+        vivid.inject(NODE, error)
+        assert fresh_or_none(pipeline)
+        return pipeline.error_code(CAMERA) == "open_failed" and pipeline.restarts(CAMERA) >= restarts + 2
+
+    pipeline.wait_until(has_failed_to_open, "two starts that fail", BACK_S)
+    assert pipeline.answers(OTHER)
+    assert_back(pipeline)
+
+
+def fresh_or_none(pipeline: Pipeline) -> bool:
+    """Ask for an image: it is no old one, if there is one."""
+    try:
+        return pipeline.age_s(CAMERA) < STALE_S
+    except ImageDataError:
+        return True
+
+
+def assert_back(pipeline: Pipeline) -> None:
+    """Wait until the camera is served again, and the fault is gone."""
+    pipeline.wait_until(lambda: pipeline.answers(CAMERA), f"{CAMERA} answers again", BACK_S)
+    pipeline.wait_until(lambda: not pipeline.faults(), "the fault is cleared", 30)
+    assert np.array_equal(pipeline.raw(CAMERA), vivid.picture(vivid.BRIGHTNESS[CAMERA]))
