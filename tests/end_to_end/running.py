@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,11 @@ class Pipeline:
         """Wait for a condition; returns the seconds it took, and fails with the end of the log."""
         return wait(condition, what, within_s, self.log)
 
+    @property
+    def address(self) -> str:
+        """Where the servicer listens: for clients that do not come through the robot."""
+        return f"127.0.0.1:{self.child('servicer').facts['port']}"
+
     def log(self) -> str:
         """The end of the supervisor's output."""
         return self.log_file.read_text(errors="replace")[-4000:]
@@ -105,22 +110,28 @@ class Pipeline:
 
 @contextlib.contextmanager
 def running_pipeline(
-    folder: Path, cameras: Mapping[str, Mapping[str, Any]], *flags: str, instance: str | None = None
+    folder: Path,
+    cameras: Mapping[str, Mapping[str, Any]],
+    *flags: str,
+    instance: str | None = None,
+    **start: Any,
 ) -> Iterator[Pipeline]:
     """Start a simulated robot and `supervisor.py` with these cameras; yields when the service is registered.
 
-    Leaving ends the supervisor with SIGTERM, within its 5 s, and checks that nothing of it is left.
+    `start` goes to `start_supervisor`. Leaving ends the supervisor with SIGTERM, within its 5 s, and checks that
+    nothing of it is left.
     """
     instance = instance or f"test-{os.getpid()}-{next(_COUNTER)}"
     with SimulatedRobot() as robot:
         config = folder / f"{instance}.toml"
-        config.write_text(_toml(cameras))
+        config.write_text(toml(cameras))
         process, log_file = start_supervisor(
             folder,
             *("127.0.0.1", "--robot-port", str(robot.port), "--robot-ca", str(robot.ca_file)),
             *("--guid", "guid", "--secret", "secret", "--host-ip", "127.0.0.1", "--port", str(free_port())),
             *("--instance", instance, "--config", str(config), *flags),
             tag=instance,
+            **start,
         )
         try:
             yield Pipeline(process, instance, robot, _images(robot, process, log_file), log_file, BoardReader(instance))
@@ -130,20 +141,29 @@ def running_pipeline(
         assert processes_of(instance) == []
 
 
-def start_supervisor(folder: Path, *arguments: str, tag: str) -> "tuple[subprocess.Popen[bytes], Path]":
+def start_supervisor(
+    folder: Path,
+    *arguments: str,
+    tag: str,
+    env: Mapping[str, str] | None = None,
+    own_group: bool = False,
+    command: Sequence[str] = (sys.executable, str(PROJECT_FOLDER / "supervisor.py")),
+) -> "tuple[subprocess.Popen[bytes], Path]":
     """Start `python supervisor.py` with these arguments; its output goes to the file that is returned.
 
-    `tag` is how `processes_of` finds it and its children again.
+    `tag` is how `processes_of` finds it and its children again. With a process group of its own, a signal to the group
+    is one as from a terminal. `command` is another program that becomes a supervisor.
     """
     log_file = folder / f"supervisor-{time.monotonic_ns()}.log"
     with log_file.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, str(PROJECT_FOLDER / "supervisor.py"), *arguments],
+            [*command, *arguments],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env={**os.environ, _TAG: tag},
+            env={**os.environ, **(env or {}), _TAG: tag},
+            start_new_session=own_group,
         )
     return process, log_file
 
@@ -217,7 +237,8 @@ def _images(robot: SimulatedRobot, process: "subprocess.Popen[bytes]", log_file:
     return client.ensure_client(SERVICE_NAME)
 
 
-def _toml(cameras: Mapping[str, Mapping[str, Any]]) -> str:
+def toml(cameras: Mapping[str, Mapping[str, Any]]) -> str:
+    """A configuration file with these cameras."""
     lines = []
     for name, keys in cameras.items():
         lines.append(f"[cameras.{name}]")
