@@ -36,6 +36,7 @@ FORBIDDEN_LIBRARIES = {
     "supervision": HEAVY | {"posix_ipc", "mmap", "multiprocessing"},
     "supervisor": HEAVY | {"posix_ipc", "mmap", "multiprocessing"},
 }
+PICKLING = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "multiprocessing", "dill", "cloudpickle", "joblib"}
 SDK_ADAPTERS = {  # they run the camera classes of the SDK's users, and may import what those do
     f"capture_worker/{name}.py" for name in ("camera_interface", "camera_loading", "own_decode", "own_picture")
 }
@@ -83,6 +84,14 @@ def test_forbidden_libraries(package: str) -> None:
         found = {name.partition(".")[0] for name in imports_of(path)} & FORBIDDEN_LIBRARIES[package]
         if str(path.relative_to(PROJECT_FOLDER)) in SDK_ADAPTERS:
             found -= {"bosdyn", "google"}
+        assert not found, f"{path.relative_to(PROJECT_FOLDER)} imports {found}"
+
+
+@pytest.mark.parametrize("package", OURS)
+def test_nothing_is_pickled(package: str) -> None:
+    """Whoever can write into a pickle can run code in who reads it; multiprocessing reads pickles from its pipes."""
+    for path in modules_of(package):
+        found = {name.partition(".")[0] for name in imports_of(path)} & PICKLING
         assert not found, f"{path.relative_to(PROJECT_FOLDER)} imports {found}"
 
 
