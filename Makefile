@@ -1,12 +1,13 @@
 # Every target does its own set-up. PYTHON chooses the interpreter, each has an environment of its own:
 #   make demo [DURATION=10] [CAMERAS="0 clip.mp4"]     make test [PYTHON=python3.13]     make check
+#   make chaos [DURATION=600] [SEED=1] [REPORT=chaos.json]     make soak
 
 PYTHON ?= python3
 ENV := .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 BIN := $(ENV)/bin
 SHELL := /bin/bash
 
-.PHONY: demo test reliability test-v4l2 check format clean
+.PHONY: demo test soak chaos reliability test-v4l2 check format clean
 
 demo: $(ENV)/.demo
 	$(BIN)/python supervisor.py --simulate $(if $(DURATION),--duration $(DURATION)) $(if $(CAMERAS),--device-name $(CAMERAS))
@@ -17,6 +18,14 @@ test: $(ENV)/.test
 	$(BIN)/coverage run -m pytest $(PYTEST_FLAGS)
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
+
+# Tests that take minutes.
+soak: $(ENV)/.test
+	$(BIN)/python -m pytest -m soak -v --timeout 7200 $(PYTEST_FLAGS)
+
+# Random faults for so long, judged all the time: docs/chaos.md. The same SEED is the same plan.
+chaos: $(ENV)/.test
+	$(BIN)/python -m chaos --duration $(or $(DURATION),60) $(if $(SEED),--seed $(SEED)) $(if $(REPORT),--report $(REPORT))
 
 # Every test that shows a row of the fault matrix, the timed ones RUNS times; then the table in docs/reliability.md.
 reliability: $(ENV)/.test

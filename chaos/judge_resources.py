@@ -1,0 +1,122 @@
+"""Nothing is left behind, nothing grows, nobody talks too much (I8, I12, I14)."""
+
+from dataclasses import dataclass, field
+
+from chaos.facts import SERVICER, SUPERVISOR, Fact, LeftBehind, LogSeen, ProcessSeen, SegmentsSeen
+from chaos.tally import Tally
+from chaos.world import World
+
+WARM_UP_S = 30.0  # threads, caches and connections of a new process
+LEAST_FIT_S = 60.0
+
+# Lines of the log in one minute: 1/s, and for what was done to the pipeline its transitions, with the stack of a
+# process that ended.
+LINES_PER_MINUTE, LINES_PER_FAULT, LINES_PER_END = 60, 6, 60
+REPETITIONS_PER_MINUTE, REPETITIONS_PER_FAULT = 12, 3
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a process may have at any time, and by how much it may grow after its warm-up, by a straight line."""
+
+    descriptors: int
+    threads: int
+    memory_mb: float
+    growth: tuple[float, float, float]
+
+
+_LIMITS = {
+    SUPERVISOR: Limits(64, 4, 150, (4, 2, 8)),
+    SERVICER: Limits(700, 560, 900, (48, 64, 64)),  # a thread per call that was ever there at the same time, up to 512
+}
+_WORKER = Limits(64, 32, 400, (4, 4, 24))
+
+
+@dataclass
+class _Life:
+    samples: list[ProcessSeen] = field(default_factory=list)
+
+
+class ResourceJudge:
+    """Judges what processes use over their lives; `finish` judges those that still live."""
+
+    def __init__(self, world: World, tally: Tally) -> None:
+        self._world = world
+        self._tally = tally
+        self._lives: dict[str, _Life] = {}
+
+    def judge(self, fact: Fact) -> None:
+        """Look at one fact."""
+        match fact:
+            case ProcessSeen():
+                self._judge_process(fact)
+            case SegmentsSeen():
+                text = f"{fact.used_mb:.1f} MB of segments in /dev/shm, {fact.budget_mb:.1f} MB are needed"
+                self._tally.check("I12", fact.t, text if fact.used_mb > fact.budget_mb else None)
+            case LeftBehind():
+                text = f"{fact.what} were left: {', '.join(fact.left)}"
+                self._tally.check("I8", fact.t, text if fact.left else None)
+            case LogSeen():
+                self._judge_log(fact)
+
+    def finish(self) -> None:
+        """Judge the growth of the processes that are left."""
+        for life in self._lives.values():
+            self._judge_growth(life)
+        self._lives.clear()
+
+    def _judge_process(self, seen: ProcessSeen) -> None:
+        limits = _LIMITS.get(seen.name, _WORKER)
+        used = (seen.descriptors, seen.threads, seen.memory_mb)
+        text = f"{seen.name}: {seen.descriptors} descriptors, {seen.threads} threads, {seen.memory_mb:.0f} MB"
+        too_much = any(
+            value > most
+            for value, most in zip(used, (limits.descriptors, limits.threads, limits.memory_mb), strict=True)
+        )
+        self._tally.check("I12", seen.t, text if too_much else None)
+        life = self._lives.setdefault(seen.name, _Life())
+        if life.samples and life.samples[0].pid != seen.pid:
+            self._judge_growth(life)
+            life = self._lives[seen.name] = _Life()
+        life.samples.append(seen)
+
+    def _judge_growth(self, life: _Life) -> None:
+        if not life.samples:
+            return
+        start = life.samples[0].t + WARM_UP_S
+        samples = [seen for seen in life.samples if seen.t >= start]
+        if not samples or samples[-1].t - start < LEAST_FIT_S:
+            return
+        name, growth = samples[0].name, _LIMITS.get(samples[0].name, _WORKER).growth
+        t = [seen.t for seen in samples]
+        grown = [
+            (what, _growth(t, values), most)
+            for what, values, most in (
+                ("descriptors", [float(seen.descriptors) for seen in samples], growth[0]),
+                ("threads", [float(seen.threads) for seen in samples], growth[1]),
+                ("MB", [seen.memory_mb for seen in samples], growth[2]),
+            )
+        ]
+        wrong = [f"{value:+.1f} {what}" for what, value, most in grown if value > most]
+        text = f"{name} (pid {samples[0].pid}) has grown in {t[-1] - t[0]:.0f} s: {', '.join(wrong)}" if wrong else None
+        self._tally.check("I12", samples[-1].t, text)
+
+    def _judge_log(self, seen: LogSeen) -> None:
+        recent = [e.fault for e in self._world.episodes if e.overlaps(seen.t - 65.0, seen.t)]
+        ends = sum(1 + 3 * (SUPERVISOR in fault.concerns) for fault in recent if fault.ends_process)
+        most_lines = LINES_PER_MINUTE + LINES_PER_FAULT * len(recent) + LINES_PER_END * ends
+        most_repeated = REPETITIONS_PER_MINUTE + REPETITIONS_PER_FAULT * len(recent)
+        wrong = None
+        if seen.lines > most_lines:
+            wrong = f"{seen.lines} lines in a minute with {len(recent)} faults, {ends} of them ends"
+        elif seen.most > most_repeated:
+            wrong = f"{seen.most} times in a minute: {seen.text}"
+        self._tally.check("I14", seen.t, wrong)
+
+
+def _growth(t: list[float], values: list[float]) -> float:
+    """By how much a straight line through the values rises from the first to the last."""
+    mean_t, mean = sum(t) / len(t), sum(values) / len(values)
+    spread = sum((x - mean_t) ** 2 for x in t)
+    slope = sum((x - mean_t) * (y - mean) for x, y in zip(t, values, strict=True)) / spread if spread else 0.0
+    return slope * (t[-1] - t[0])
