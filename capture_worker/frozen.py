@@ -2,8 +2,8 @@
 
 A thousand pixels of each frame are compared with those of the frame before: the noise of a sensor alone changes some
 of them, so that this is all that an ordinary frame costs (10 µs at 1080p). Only while they stay as they are, whole
-pictures are compared by their checksums (2 ms): once a second or so, at uneven intervals because something in the
-picture may blink in time with even ones, and every frame in the last second before it is called frozen.
+pictures are compared by their checksums (2 ms): once a second, and every frame in the last second before the picture is
+called frozen, because something in it may blink in time with the looks.
 """
 
 import logging
@@ -21,8 +21,7 @@ _SAMPLES = 1024
 _CHANNELS = 12  # a multiple of 1, 3 and 4: the samples are of all of them in turn
 _SUSPICION = 0.2  # of the limit
 _CERTAINTY_S = 1.0
-_LOOK_EVERY_S, _LOOK_SPREAD_S = 0.6, 0.8
-_GOLDEN_RATIO = 0.618034
+_LOOK_EVERY_S = 1.0
 
 _log = logging.getLogger(__name__)
 
@@ -54,11 +53,10 @@ class FrozenPicture:
         self._checksum: int | None = None
         self._since_ns = 0
         self._frames = 0
-        self._looks = 0
         self._next_look_s = 0.0
 
     def see(self, frame: CapturedFrame) -> None:
-        """Take note of the next frame. `captured_ns` is the clock: a camera that is not asked stands still, too."""
+        """Take note of the next frame; its time of capture is the clock."""
         if self._limit is None:
             return
         sample = _sample(frame)
@@ -83,9 +81,9 @@ class FrozenPicture:
 
     def _look(self, frame: CapturedFrame, still_s: float, limit: FrozenLimit) -> None:
         """Compare the whole picture with that of the last look."""
-        self._looks += 1
-        next_s = still_s + _LOOK_EVERY_S + _LOOK_SPREAD_S * (self._looks * _GOLDEN_RATIO % 1)
-        self._next_look_s = next_s if self.complaint else min(next_s, max(still_s, limit.seconds - _CERTAINTY_S))
+        self._next_look_s = still_s + _LOOK_EVERY_S
+        if self.complaint is None:
+            self._next_look_s = min(self._next_look_s, max(still_s, limit.seconds - _CERTAINTY_S))
         checksum = zlib.crc32(frame.payload.data)
         if self._checksum is None:
             self._checksum = checksum

@@ -172,7 +172,7 @@ def test_a_sensor_that_freezes_is_reported_until_it_moves_again(
         control.write_text("")
         wait_for(lambda: "the picture changes again, after" in worker.log())
         assert worker.process.poll() is None
-        assert [report["code"] for report in worker.read_reports() if report["report"] == "error"].count("frozen") < 5
+        assert [report["code"] for report in worker.read_reports() if report["report"] == "error"].count("frozen") < 30
         assert worker.log().count("the picture has not changed") == 1
 
 
