@@ -49,6 +49,7 @@ class RingWriter:
         self._inode: int | None = None  # once the ring has its name
         self._next_number: int | None = None
         self._memory: segment.Mapping
+        self._header = b""
 
     def __enter__(self) -> "RingWriter":
         """Build the ring aside.
@@ -56,7 +57,7 @@ class RingWriter:
         Raises ShmFullError, ForeignSegmentError, GroupError, or LayoutError for the descriptor.
         """
         epoch = secrets.randbits(63) | 1
-        header = layout.pack_header(self._layout, epoch, self._name[1:], self._descriptor)
+        self._header = header = layout.pack_header(self._layout, epoch, self._name[1:], self._descriptor)
         fence = fence_of_this_process(self._instance)
         self._memory = segment.create_aside(self._name, header, self._layout.total_bytes, fence, self._gid)
         self._inode = self._next_number = None
@@ -108,12 +109,15 @@ class RingWriter:
         return number
 
     def is_in_place(self) -> bool:
-        """Whether new readers find this ring under its name, and all of it. True before it has a name.
+        """Whether new readers find this ring under its name, all of it, and its header. True before it has a name.
 
-        Somebody else may have removed or cut it: a session manager that cleans up after a login (RemoveIPC), or a
-        person. The remedy is a new ring; writing on would reach nobody, or end in SIGBUS.
+        Somebody else may have removed, cut or overwritten it: a session manager that cleans up after a login
+        (RemoveIPC), or a person. The remedy is a new ring; writing on would reach nobody, or end in SIGBUS.
         """
-        return self._inode is None or segment.is_in_place(self._name, self._inode, self._layout.total_bytes)
+        if self._inode is None:
+            return True
+        in_place = segment.is_in_place(self._name, self._inode, self._layout.total_bytes)
+        return in_place and bytes(self._memory.read(0, layout.HEADER_BYTES)) == self._header
 
     def count_drop(self) -> None:
         """Count a frame that the camera delivered and that was not published."""

@@ -34,6 +34,20 @@ def test_the_longest_names(instance: str) -> None:
             names.remove(name)
 
 
+def test_a_damaged_header_is_a_ring_out_of_place(ring: RingWriter, reader: RingReader, instance: str) -> None:
+    """Who reads already goes on, who comes new finds no ring: the writer is told to make another one."""
+    with ring:
+        publish(ring, 1, 64)
+        assert reader.latest() is not None
+        assert ring.is_in_place()
+        with names.path_of(names.segment_name(instance, "front")).open("r+b") as file:
+            file.write(b"FOREIGN!")
+        assert not ring.is_in_place()
+        ring.__enter__()
+        publish(ring, 2, 64)
+        assert RingReader(instance, "front").latest() is not None
+
+
 @pytest.mark.parametrize(
     ("payload", "changes"),
     [
