@@ -36,7 +36,11 @@ class InstanceLock:
 
     def __enter__(self) -> "InstanceLock":
         """Take the lock and write our pid into it."""
-        self._take()
+        try:
+            self._take()
+        except OSError:  # no room for the pid: a lock file without a holder would be in another user's way
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
@@ -72,7 +76,9 @@ class InstanceLock:
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise ShmFullError(
-                    error.errno, f"{names.SHM_DIR} is full: there is not even room for a lock"
+                    error.errno,
+                    f"{names.SHM_DIR} is full, without room even for a lock: give the container a larger shm_size, or "
+                    "remove what fills it",
                 ) from error
             raise
 
