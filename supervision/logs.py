@@ -74,7 +74,7 @@ class ChildLog:
             return
         self._window_start_ns, self._window_lines, self._window_bytes = now_ns, 0, 0
         self._is_heard = self._is_heard or self._processes.allows(now_ns)
-        if self._suppressed and self._is_heard:
+        if self._suppressed and self._is_shown():
             _log.info("[%s] … and %d more lines that are not shown", self._name, self._suppressed)
             self._suppressed = 0
 
@@ -98,10 +98,13 @@ class ChildLog:
         self._keep(text)
         self._window_lines += 1
         self._window_bytes += len(line)
-        if not self._is_heard or self._window_lines > LINES_PER_S or self._window_bytes > BYTES_PER_S:
+        if not self._is_shown() or self._window_lines > LINES_PER_S or self._window_bytes > BYTES_PER_S:
             self._suppressed += 1
         else:
             _log.info("[%s] %s", self._name, text)
+
+    def _is_shown(self) -> bool:
+        return self._is_heard or _log.isEnabledFor(logging.DEBUG)  # whoever asks for more hears every process
 
     def _keep(self, text: str) -> None:
         if self._stack is None and text.startswith(_FATAL):

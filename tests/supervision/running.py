@@ -44,7 +44,10 @@ def new_instance() -> str:
 
 
 class RunningSupervisor:
-    """A supervisor process inside `with`; `cameras` maps names to behaviours of tests.supervision.scripted_child."""
+    """A supervisor process inside `with`; `cameras` maps names to behaviours of tests.supervision.scripted_child.
+
+    A name may be `user:password@name`: then the device's URL has these.
+    """
 
     def __init__(self, log_file: Path, cameras: dict[str, str], **request: Any) -> None:
         self.instance: str = request.pop("instance", None) or new_instance()
@@ -55,6 +58,7 @@ class RunningSupervisor:
         more_settings["shm_group"] = request.pop("shm_group", None)
         self.post_mortems = log_file.parent / "post-mortem" / self.instance
         self._prefix: list[str] = request.pop("prefix", [])  # of the command, as `unshare`
+        self._pid_on_board: int | None = request.pop("pid_on_board", None)  # if that is not the one that we know
         document = settings_document(self.instance, cameras)
         document["post_mortem_dir"] = str(request.pop("post_mortem_dir", self.post_mortems.parent))
         document["child_memory_limit_mb"] = request.pop("child_memory_limit_mb", 1024)
@@ -107,7 +111,7 @@ class RunningSupervisor:
     def status(self) -> Status | None:
         """Return the newest status, unless it is one of an earlier supervisor."""
         status = self._board.latest()
-        return status if status and status.supervisor_pid == self.popen.pid else None
+        return status if status and status.supervisor_pid == (self._pid_on_board or self.popen.pid) else None
 
     def child(self, name: str) -> ChildRecord | None:
         """Return the record of a child."""
@@ -151,7 +155,9 @@ def settings_document(instance: str, cameras: dict[str, str]) -> dict[str, Any]:
     return {
         "instance": instance,
         "robot": {"guid": "g", "secret": "s"},
-        "cameras": {name: {"device": f"test://{name}/{behaviour}"} for name, behaviour in cameras.items()},
+        "cameras": {
+            name.rpartition("@")[2]: {"device": f"test://{name}/{behaviour}"} for name, behaviour in cameras.items()
+        },
     }
 
 

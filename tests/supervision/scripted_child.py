@@ -192,6 +192,15 @@ def do_leak(lifeline: Lifeline) -> None:
         time.sleep(0.02)
 
 
+def do_tell(lifeline: Lifeline) -> int:
+    """Repeat the whole configuration wherever something can be said."""
+    device = lifeline.configuration["camera"]["device"]
+    sys.stderr.write(f"{lifeline.configuration}\ncannot open {device}\n")
+    lifeline.promise(5.0, looking_for=device)
+    lifeline.error("open_failed", f"cannot open {device}")
+    return exit_codes.CAMERA_FAILED
+
+
 def do_mad(lifeline: Lifeline) -> None:
     """Report nonsense, then work."""
     fd = lifeline._report_fd

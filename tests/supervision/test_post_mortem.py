@@ -234,6 +234,16 @@ def test_what_a_child_repeats_of_its_secrets_is_masked(said: str, shown: str) ->
     assert Mask(CONFIGURATION)(said.encode()).decode() == shown
 
 
+def test_child_that_tells_everything_tells_no_secret(tmp_path: Path) -> None:
+    """Neither the log nor the board nor the file shows the password of a camera that its worker repeats."""
+    with RunningSupervisor(tmp_path / "log", {"user:cam-password@front": "tell"}) as supervisor:
+        front = supervisor.wait_until("front", lambda child: child.post_mortem is not None)
+        shown = supervisor.log, f"{front}", Path(front.post_mortem or "").read_text()
+    for text in shown:
+        assert "cannot open test://front/tell" in text
+        assert "cam-password" not in text
+
+
 def test_short_words_are_no_secrets() -> None:
     """What is found in ordinary words is not taken out of them."""
     assert Mask('{"robot": {"guid": "g", "secret": "any"}}')(b"nothing of anybody") == b"nothing of anybody"
