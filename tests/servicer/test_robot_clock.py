@@ -65,6 +65,24 @@ def test_a_step_of_the_wall_clock_is_noticed_and_moves_nothing(clocks: Clocks, s
     assert not clock.wall_clock_jumped()
 
 
+def test_a_sync_is_lost_after_three_failures_in_ten_seconds(clocks: Clocks) -> None:
+    """The offset stays; one success is enough, and a robot that was away in between is no failure of its time sync."""
+    clock = RobotClock(77)
+    for _ in range(5):
+        clock.note_failed_sync()
+        clocks.monotonic_now_ns += S
+    assert not clock.sync_is_lost
+    clocks.monotonic_now_ns += 5 * S
+    assert not clock.sync_is_lost
+    clock.note_failed_sync()
+    assert (clock.sync_is_lost, clock.offset_ns) == (True, 77)
+    clock.set_skew(0, 0)
+    clock.note_failed_sync()
+    clocks.monotonic_now_ns += 600 * S
+    clock.note_failed_sync()
+    assert not clock.sync_is_lost
+
+
 def test_slewing_is_no_step(clocks: Clocks) -> None:
     """What NTP does in a minute does not ask for a new sync."""
     clock = RobotClock(None)

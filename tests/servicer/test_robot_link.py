@@ -15,16 +15,31 @@ from bosdyn.api.service_fault_pb2 import ServiceFault, ServiceFaultId
 from servicer import robot_connection, robot_link
 from servicer.fault import (
     CAPTURE_FAULT,
+    DECODE_FAULT,
     PEERS_FAULT,
+    RESTART_FAULT,
+    TIME_SYNC_FAULT,
+    WARNING_FAULT,
+    Fault,
 )
+from servicer.health import Health
 from servicer.robot_clock import wall_minus_monotonic_ns
 from servicer.robot_link import _REGISTER_EVERY_S  # as it is in the field: the tests shorten the module's
+from shm import Encoding
 from simulated_robot import Misbehaviour, Refusal, SimulatedRobot
 from simulated_robot.robot_state_service import RobotStateService
 from tests.servicer.linking import NAME, TEST_BACKOFF_S, Linked, linked, shorten_intervals
-from tests.servicer.serving import Ring, serving, smooth, wait_for
+from tests.servicer.serving import STATUS, Ring, serving, smooth, to_jpeg, wait_for
 
 FRONT, REAR = CAPTURE_FAULT.format("front"), CAPTURE_FAULT.format("rear")
+EVERY_FAULT = {
+    FRONT: Fault("front was unplugged."),
+    DECODE_FAULT.format("front"): Fault("front: no picture."),
+    WARNING_FAULT.format("front"): Fault("front: frozen."),
+    RESTART_FAULT: Fault("it crashed.", "info"),
+    TIME_SYNC_FAULT: Fault("it does not answer."),
+    PEERS_FAULT: Fault("10.0.0.1"),
+}
 SKEW_TOLERANCE_NS = 20_000_000
 
 
@@ -101,6 +116,23 @@ def test_the_faults_on_the_robot_follow(running: Linked) -> None:
     assert {fault.fault_id.fault_name for fault in running.robot.past_faults} == {FRONT, REAR}
 
 
+def test_each_fault_has_its_severity(running: Linked) -> None:
+    """What is over is information, what is broken a warning; only what the robot shows is known to be shown."""
+    running.desired = EVERY_FAULT
+    running.link.wake()
+    wait_for(running.is_whole)
+    assert set(running.link.shown) == set(EVERY_FAULT)
+    severities = {name: fault.severity for (_, name), fault in running.robot.faults.items()}
+    assert severities.pop(RESTART_FAULT) == ServiceFault.SEVERITY_INFO
+    assert set(severities.values()) == {ServiceFault.SEVERITY_WARN}
+    running.robot.misbehave(Misbehaviour(services_down=frozenset({"fault"})))
+    shown = running.link.shown
+    running.show()
+    asked = running.robot.calls["RobotStateService/GetRobotState"]
+    wait_for(lambda: running.robot.calls["RobotStateService/GetRobotState"] > asked + 2)
+    assert running.link.shown == shown
+
+
 def test_a_standing_fault_is_told_once(running: Linked) -> None:
     """Reconciling asks; it says nothing while nothing has changed."""
     told = running.robot.calls["FaultService/TriggerServiceFault"]
@@ -124,7 +156,7 @@ def test_what_a_predecessor_left_is_cleared_and_the_robots_own_is_not(robot: Sim
     """Faults of ours that are not true (any more) go; the rest of the robot's list is none of our business."""
     with linked(robot) as link:
         wait_for(link.is_whole)
-        ours = [FRONT, CAPTURE_FAULT.format("gone"), PEERS_FAULT]
+        ours = [*EVERY_FAULT, CAPTURE_FAULT.format("gone")]
         for service, name in [*((NAME, name) for name in ours), (NAME, "Liveness"), ("other", REAR)]:
             fault = robot_fault(service, name)
             with robot._state.lock:
@@ -166,7 +198,7 @@ TOKEN_CALLS = {"payload": "PayloadRegistrationService/GetPayloadAuthToken", "use
 def test_it_comes_back(robot: SimulatedRobot, accident: str, who: str) -> None:
     """Registration, faults and the robot's (other) clock are as they should be again; no token is needed for it."""
     with linked(robot, **(USER if who == "user" else {})) as running:
-        running.show(front="front was unplugged.")
+        running.desired = EVERY_FAULT
         wait_for(running.is_whole)
         ACCIDENTS[accident](robot)
         wait_for(lambda: running.is_whole() and _clock_is_right(running))
@@ -389,6 +421,89 @@ def test_no_image_waits_for_the_robot(running: Linked, instance: str, front: Rin
             assert served.one("front").shot.acquisition_time.seconds > 0
             durations_s.append(time.monotonic() - began_s)
     assert sorted(durations_s)[90] < 0.1
+
+
+SYNC_EVERY_S, LOST_AFTER_S = 0.1, 0.5
+
+
+@pytest.mark.row("M21")
+def test_images_go_on_while_the_time_sync_is_lost(
+    robot: SimulatedRobot, instance: str, front: Ring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They stay OK with times that never go back; the operator has a fault until the robot tells its time again."""
+    monkeypatch.setattr(robot_link, "_TIME_SYNC_EVERY_S", SYNC_EVERY_S)
+    monkeypatch.setattr("servicer.robot_clock._LOST_AFTER_NS", LOST_AFTER_S * 1e9)
+    acquired_ns = [0]
+    with linked(robot) as link, serving(instance, "front", clock=link.clock) as served:
+        wait_for(link.is_whole)
+        health = Health(served.cameras.values(), link.clock, served.peers, link.link.wake)
+
+        def shows_lost_sync() -> bool:
+            front.show(smooth())
+            answer = served.one("front")
+            assert answer.status == STATUS.STATUS_OK
+            acquired_ns.append(answer.shot.acquisition_time.ToNanoseconds())
+            assert acquired_ns[-1] > acquired_ns[-2]
+            health.update(None)
+            link.desired = health.desired_faults
+            return TIME_SYNC_FAULT in link.shown()
+
+        robot.misbehave(Misbehaviour(services_down=frozenset({"time-sync"})))
+        began_s = time.monotonic()
+        wait_for(shows_lost_sync)
+        assert time.monotonic() - began_s > LOST_AFTER_S
+        robot.behave()
+        wait_for(lambda: not shows_lost_sync())
+        assert link.link.state == "registered"
+
+
+def test_before_the_first_time_sync_there_is_a_reason_instead_of_an_image(
+    robot: SimulatedRobot, instance: str, front: Ring
+) -> None:
+    """A time that is not the robot's would put what the image shows at a wrong place, and nobody would notice."""
+    robot.misbehave(Misbehaviour(services_down=frozenset({"time-sync"})))
+    with linked(robot) as link, serving(instance, "front", clock=link.clock) as served:
+        front.show(smooth())
+        response = served.get("front")
+        assert response.image_responses[0].status == STATUS.STATUS_IMAGE_DATA_ERROR
+        assert not response.image_responses[0].HasField("shot")
+        assert response.header.error.message == "front: there was no time sync with the robot yet."
+        robot.behave()
+        wait_for(lambda: served.one("front").status == STATUS.STATUS_OK)
+
+
+@pytest.mark.row("M20")
+def test_no_image_waits_for_a_fault_service_that_hangs(
+    running: Linked, instance: str, front: Ring, row: Callable[[str], Any], capfd: Any
+) -> None:
+    """While a picture cannot be decoded and nobody can be told, clients get their reason at once; no thread is left."""
+    whole = to_jpeg(smooth())
+    table = whole.index(b"\xff\xc4") + 5
+    broken = whole[:table] + b"\xff" * 16 + whole[table + 16 :]  # more Huffman codes than there can be
+    with serving(instance, "front", clock=running.clock) as served:
+        health = Health(served.cameras.values(), running.clock, served.peers, running.link.wake)
+
+        def answers(seconds: float) -> list[float]:
+            took_s, until_s = [], time.monotonic() + seconds
+            while time.monotonic() < until_s:
+                front.show(smooth(), Encoding.JPEG, data=broken)
+                began_s = time.monotonic()
+                assert served.one("front").status == STATUS.STATUS_IMAGE_DATA_ERROR
+                took_s.append(time.monotonic() - began_s)
+                health.update(None)
+                running.desired = health.desired_faults
+            return sorted(took_s)
+
+        answers(0.5)
+        running.robot.misbehave(Misbehaviour(services_silent=frozenset({"fault"})))
+        threads = threading.active_count()
+        took_s = answers(3.0)  # six deadlines of the link
+        assert DECODE_FAULT.format("front") in running.desired
+        row("M20").measured("GetImage, 95 of 100", took_s[len(took_s) * 95 // 100], 0.1)
+        row("M20").at_most("more threads", threading.active_count() - threads, 2)
+        running.robot.behave()
+        wait_for(lambda: DECODE_FAULT.format("front") in running.shown())
+    capfd.readouterr()  # what libjpeg says about it
 
 
 def test_reconnecting_leaves_no_threads_behind(running: Linked) -> None:
