@@ -3,19 +3,18 @@
 Each check raises ConfigurationError with one sentence; all of them run before anything is started.
 """
 
-import contextlib
 import math
 import os
 
 from pydantic import JsonValue
 
-from shm import GroupError, names
+from shm import GroupError
 from shm.rights import check_group
-from supervision import exit_codes
 from supervision.camera_settings import CameraSettings
 from supervision.configuration import ConfigurationError, shown_device
-from supervision.geometry_checks import check_geometry, configured_size
+from supervision.geometry_checks import check_geometry
 from supervision.login import check_credentials
+from supervision.room import check_room
 from supervision.settings import PAYLOAD_PORTS, PAYLOAD_ROBOT, RESERVED_PORT, Settings
 from supervision.small_file import read_small_file
 
@@ -27,16 +26,7 @@ _DRIVERS_OF_KEY = {
     "synthetic": ("synthetic",),
 }
 _OTHER_CHILDREN = ("servicer", "simulated_robot")
-_BYTES_PER_PIXEL = {"bgr8": 3, "bgra8": 4, "mono8": 1, "mono16": 2, "depth16": 2}
-_SMALLEST_COMPRESSED_BYTES = 1 << 20
-_COMPRESSED_CODECS = {"MJPG", "JPEG"}
 _OPENING_S = 2.0  # what an opening needs beside its first read
-
-
-class NoRoomError(ConfigurationError):
-    """The frames that are asked for have no room in /dev/shm."""
-
-    exit_code = exit_codes.SHM_FAILED
 
 
 def check(settings: Settings) -> None:
@@ -58,7 +48,7 @@ def check(settings: Settings) -> None:
     check_credentials(settings)
     _check_certificate(settings)
     _check_group(settings.shm_group)
-    _check_memory(settings)
+    check_room(settings)
 
 
 def _check_keys(name: str, camera: CameraSettings) -> None:
@@ -189,41 +179,3 @@ def _check_group(group: str | None) -> None:
             check_group(group)
     except GroupError as error:
         raise ConfigurationError(f"shm_group: {error}") from error
-
-
-def _check_memory(settings: Settings) -> None:
-    rings = [_ring_bytes(camera) for camera in settings.cameras.values()]
-    needed_bytes = sum(rings) + max(rings)  # a ring that replaces another exists beside it for a moment
-    free_bytes = names.free_bytes() + _used_bytes(settings.instance)
-    if needed_bytes > free_bytes:
-        raise NoRoomError(
-            f"cameras: their frames need {_megabytes(needed_bytes)} in /dev/shm and {_megabytes(free_bytes)} are free; "
-            "give the container more with shm_size (or --shm-size, or ipc: host), or use fewer slots or smaller frames"
-        )
-
-
-def _used_bytes(instance: str) -> int:
-    used_bytes = 0
-    for name in names.names_of(instance):
-        with contextlib.suppress(FileNotFoundError):
-            used_bytes += names.path_of(name).lstat().st_blocks * 512
-    return used_bytes
-
-
-def _ring_bytes(camera: CameraSettings) -> int:
-    """Return the size of a camera's ring, 0 when only the device knows how large its frames are."""
-    size = configured_size(camera)
-    if size is None or camera.driver == "camera_interface":
-        return 0
-    rows, cols = size
-    encoding = camera.synthetic.encoding if camera.driver == "synthetic" else _opencv_encoding(camera)
-    compressed = max(_SMALLEST_COMPRESSED_BYTES, rows * cols)
-    return camera.slots * (rows * cols * _BYTES_PER_PIXEL[encoding] if encoding in _BYTES_PER_PIXEL else compressed)
-
-
-def _opencv_encoding(camera: CameraSettings) -> str:
-    return "jpeg" if camera.codec in _COMPRESSED_CODECS else "bgr8"
-
-
-def _megabytes(size_bytes: int) -> str:
-    return f"{size_bytes / 1e6:.0f} MB"

@@ -18,6 +18,7 @@ from supervision.login import Login
 from supervision.loop import Supervisor
 from supervision.output import Output, OutputHandler
 from supervision.process import forbid_core_dumps
+from supervision.room import room_warning
 from supervision.settings import Settings
 from supervision.status import status_command
 
@@ -69,7 +70,7 @@ def _supervise(flags: argparse.Namespace, login: Login) -> int:
         # The loop waits meanwhile: no camera is searched, no name looked up. No cameras in the file are none at all.
         return settings_from_flags(flags, folder, find=dict, known=settings, login=login)
 
-    _warn_of_this_user()
+    _warn(settings)
     output = Output(_STDOUT)
     repeat = settings.simulate or os.isatty(_STDOUT)
     display = Display(settings, output, repeat=repeat)
@@ -78,11 +79,13 @@ def _supervise(flags: argparse.Namespace, login: Login) -> int:
     ).run()
 
 
-def _warn_of_this_user() -> None:
+def _warn(settings: Settings) -> None:
+    """Say what works now, and may not for ever."""
     if os.geteuid() == 0:
         _log.warning("running as root, which is not needed: a user in the group video is enough (docs/running.md)")
-    elif sentence := remove_ipc.warning(os.geteuid()):
-        _log.warning("%s", sentence)
+    for sentence in (remove_ipc.warning(os.geteuid()), room_warning(settings)):
+        if sentence:
+            _log.warning("%s", sentence)
 
 
 def log_to_stderr(*, verbose: bool) -> None:
