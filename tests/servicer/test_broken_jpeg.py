@@ -58,13 +58,14 @@ def sized(whole: bytes, rows: int, cols: int) -> bytes:
 def lying(whole: bytes) -> dict[str, bytes]:
     """Return what has the right size where one looks first, and another one where a decoder looks."""
     bomb = sized(whole, BOMB_ROWS, BOMB_COLS)
-    good, huge = (data[data.index(b"\xff\xc0") :][:19] for data in (whole, bomb))
-    rest = whole[2:]
+    header = whole.index(b"\xff\xc0")
+    good = whole[header : header + 19]
+    hidden = bomb[2 : -len(END)]
     return {
         "a larger size": bomb,
         "a size of nothing": sized(whole, 0, 0),
-        "no marker, then a size": b"\xff\xd8\xff\x00\x00\x15" + huge + b"\xff\xfe" + good + rest,
-        "a second size": b"\xff\xd8" + huge + rest,
+        "no marker, and then all of it": b"\xff\xd8\xff\x00" + struct.pack(">H", 2 + len(hidden)) + hidden + good + END,
+        "two sizes": bomb[:header] + good + bomb[header:],
         "a size in a comment": b"\xff\xd8\xff\xfe" + struct.pack(">H", 2 + len(good)) + good + bomb[2:],
         "a length of nothing": b"\xff\xd8\xff\xfe\x00\x00" + bomb[2:],
     }
