@@ -5,7 +5,7 @@ opinion is not asked. A fault belongs to the camera whose name is a word of its 
 
     shown     a camera is silent for max_age + 1 s, frozen for frozen_after_s, delivers what no picture can be made of,
               or its worker has ended: within 5 s. A caller was refused: as long as he calls.
-    not shown a camera has been well for 2 s: within 5 s. No other fault, if nothing was done to service and robot.
+    not shown a camera has been well for 3.5 s: within 5 s. No other fault, if nothing was done to service and robot.
 """
 
 import re
@@ -17,8 +17,8 @@ from chaos.world import Episode, World
 WITHIN_S = 5.0
 LOOK_S = 0.5  # of our own look at the robot's list, and at the rings
 SILENCE_S = 1.0
-PROOF_S = 2.0
-OTHERS_S = 20.0  # how long what happened to service or robot may be spoken of
+PROOF_S = 3.5  # 2 s, if there was no fault of it in the minute before
+OTHERS_S = 10.0  # how long what happened to service or robot may be spoken of
 _PEERS = "refused"
 
 
