@@ -38,7 +38,7 @@ _ADVICE = {  # by error code; the sentences of the others say what to do
     "frozen": "Unplug it and plug it in again; if its scene is as still and dark as that, set its frozen_after_s = 0.",
     "corrupt": "Check its cable; try another size or format.",
     "memory": "Its driver or its camera class keeps too much: tell its developer.",
-    "parameters": "Correct its parameters in the configuration" + _RELOAD,
+    "parameters": "Correct them in the configuration" + _RELOAD,
     "bad_configuration": "Correct its configuration" + _RELOAD,
 }
 _AGAIN = "It is tried again by itself."

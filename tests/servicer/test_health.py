@@ -238,6 +238,16 @@ def test_a_camera_that_captures_for_a_client_is_not_silent(scene: Scene, fps: fl
     assert "no new frames" in (scene.turn() or "")
 
 
+def test_a_long_story_is_cut_and_what_to_do_is_not(scene: Scene) -> None:
+    """The rest of it is on the status board, and what clients read."""
+    story = "the class raised ValueError: " + "x" * 500
+    text = scene.turn(state="waiting", error_code="open_failed", error_text=story) or ""
+    assert "the class raised ValueError: xxx" in text
+    assert "…. Check its settings" in text
+    assert len(text) <= 230
+    assert scene.health.why_silent("front") == story
+
+
 def test_a_ring_that_cannot_be_read_is_the_reason(scene: Scene) -> None:
     """A segment that is no ring, or somebody else's: what is wrong with it is said instead of the camera's age."""
     scene.camera.age_s, scene.camera.problem = None, "/dev/shm/x.cam.front belongs to another user: remove it"  # noqa: S108
