@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import grpc
 
-_PATIENCE_S = 15.0
+_PATIENCE_S = 5.0
+_SMALL_BYTES = 1 << 20
+_SHARE_OF_LARGE = 0.75
 
 
 @dataclass(frozen=True)
@@ -17,11 +19,11 @@ class _Held:
 
 
 class BytesInFlight:
-    """What all answers on their way may hold together.
+    """What all answers on their way may hold together. A quarter of it is for small ones, up to 1 MiB.
 
     gRPC keeps an answer until its client has taken it, or is given up; only then is the call over. A client that is
     stopped behind a proxy is never given up by gRPC: keepalive asks the proxy. So, when there is no more room, calls
-    that have held theirs for 15 s are cancelled.
+    that have held theirs for 5 s are cancelled.
     """
 
     def __init__(self, most_bytes: int) -> None:
@@ -37,8 +39,9 @@ class BytesInFlight:
     def take(self, size_bytes: int, context: grpc.ServicerContext) -> bool:
         """Set bytes aside until the call is over; False if there is no room for them."""
         key, now_s = object(), time.monotonic()
+        share = 1.0 if size_bytes <= _SMALL_BYTES else _SHARE_OF_LARGE
         with self._lock:
-            room = self.used_bytes + size_bytes <= self._most_bytes
+            room = self.used_bytes + size_bytes <= self._most_bytes * share
             if room:
                 self._held[key] = _Held(size_bytes, now_s, context)
             overdue = [] if room else [held for held in self._held.values() if now_s - held.since_s > _PATIENCE_S]

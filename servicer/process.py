@@ -10,7 +10,7 @@ import grpc
 import pydantic
 from bosdyn.api import image_pb2, image_service_pb2_grpc
 
-from servicer import server
+from servicer import memory, server
 from servicer.health import Health
 from servicer.health_service import HealthService
 from servicer.image_log import ImageLog
@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 _TURN_S = 0.25
 _SELF_CALL_EVERY_S = 1.0
 _SELF_CALL_TIMEOUT_S = 2.0
+_GIVE_BACK_EVERY_S = 10.0
 _PROMISE_S = 5.0
 _NO_ANSWER = (
     grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -43,6 +44,7 @@ def run(lifeline: Lifeline) -> int:
     """Serve until SIGTERM; the exit code says why it ended."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
     server.raise_descriptor_limit()
+    memory.use_one_heap()
     cv2.setNumThreads(1)  # requests are parallel already
     try:
         configuration = ServicerConfiguration.model_validate(lifeline.configuration)
@@ -109,12 +111,15 @@ class Servicer:
         return exit_codes.TERMINATED
 
     def _loop(self, own_service: Any) -> None:
-        next_call_s = 0.0
+        next_call_s = next_give_back_s = 0.0
         while not self._lifeline.stopping:
             self._health.update(self._board.latest(), self._link.shown)
             if time.monotonic() >= next_call_s and self._serves(own_service):
                 next_call_s = time.monotonic() + _SELF_CALL_EVERY_S
                 self._lifeline.promise(_PROMISE_S, **self._facts())
+            if time.monotonic() >= next_give_back_s:
+                next_give_back_s = time.monotonic() + _GIVE_BACK_EVERY_S
+                memory.give_back()
             self._lifeline.end_if_orphaned()
             time.sleep(_TURN_S)
 

@@ -145,6 +145,7 @@ class Served:
     service: ImageService
     cameras: Mapping[str, ServedCamera]
     peers: AllowedPeers
+    server: grpc.Server
     port: int
     stub: Any
     client: ImageClient
@@ -197,6 +198,7 @@ def serving(
         client = ImageClient()
         client.channel = channel
         try:
-            yield Served(service, served, peers, port, image_service_pb2_grpc.ImageServiceStub(channel), client)
+            stub = image_service_pb2_grpc.ImageServiceStub(channel)
+            yield Served(service, served, peers, grpc_server, port, stub, client)
         finally:
             grpc_server.stop(None).wait()

@@ -97,6 +97,7 @@ def test_the_limits_are_set() -> None:
     assert options["grpc.max_receive_message_length"] == 256 * 1024
     assert options["grpc.max_send_message_length"] == 100 << 20
     assert options["grpc.keepalive_time_ms"] + options["grpc.keepalive_timeout_ms"] <= 15_000
+    assert options["grpc.http2.ping_timeout_ms"] <= options["grpc.keepalive_timeout_ms"]
     assert options["grpc.http2.min_ping_interval_without_data_ms"] < 5_000  # SDK clients ping every 5 s
     assert options["grpc.server_handshake_timeout_ms"] <= 5_000
 
