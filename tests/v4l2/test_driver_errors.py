@@ -52,19 +52,29 @@ def test_a_fatal_error_of_the_driver_is_a_restart(pipeline: Pipeline, driver_rat
     assert_back(pipeline)
 
 
-@pytest.mark.parametrize("error", [vivid.REQBUFS_ERROR, vivid.STREAMON_ERROR])
-def test_a_device_that_does_not_open_is_tried_until_it_does(pipeline: Pipeline, error: str) -> None:
-    """While the driver refuses, each start fails and says why; the other camera goes on; then all is well again."""
+@pytest.mark.parametrize("error", [vivid.REQBUFS_ERROR, vivid.QBUF_ERROR])
+def test_single_errors_while_opening_are_borne(pipeline: Pipeline, error: str) -> None:
+    """A request for buffers that fails, or one buffer that is not taken: the camera is back all the same."""
+    restarts = pipeline.restarts(CAMERA)
+    vivid.inject(NODE, error)
+    vivid.inject(NODE, vivid.FATAL_ERROR)
+    pipeline.wait_until(lambda: fresh_or_none(pipeline) and pipeline.restarts(CAMERA) > restarts, "a restart", BACK_S)
+    assert_back(pipeline)
+
+
+def test_a_device_that_does_not_stream_is_tried_until_it_does(pipeline: Pipeline) -> None:
+    """While the driver refuses to stream, each start fails and says so; the other camera goes on; then all is well."""
     restarts = pipeline.restarts(CAMERA)
     vivid.inject(NODE, vivid.FATAL_ERROR)
 
-    def has_failed_to_open() -> bool:
-        vivid.inject(NODE, error)
+    def has_failed_twice() -> bool:
+        vivid.inject(NODE, vivid.STREAMON_ERROR)
         assert fresh_or_none(pipeline)
         return pipeline.error_code(CAMERA) == "open_failed" and pipeline.restarts(CAMERA) >= restarts + 2
 
-    pipeline.wait_until(has_failed_to_open, "two starts that fail", BACK_S)
+    pipeline.wait_until(has_failed_twice, "two starts that fail", BACK_S)
     assert pipeline.answers(OTHER)
+    assert not pipeline.answers(CAMERA)
     assert_back(pipeline)
 
 
