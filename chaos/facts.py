@@ -194,6 +194,15 @@ class Stalled:
 
 
 @dataclass(frozen=True)
+class LoadSeen:
+    """How many cores this run and everybody else on the machine kept busy; None for what cannot be told apart."""
+
+    t: float
+    own_cores: float | None
+    other_cores: float | None
+
+
+@dataclass(frozen=True)
 class Tick:
     """Time has passed, and what should have happened by now can be judged."""
 
@@ -217,6 +226,7 @@ Fact: TypeAlias = (
     | LeftBehind
     | IntruderSeen
     | Stalled
+    | LoadSeen
     | Tick
 )
 _KINDS: dict[str, Any] = {kind.__name__: kind for kind in Fact.__args__}

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from chaos.facts import Camera, Fact
+from chaos.facts import Camera, Fact, LoadSeen
 from chaos.judge_cameras import CameraJudge
 from chaos.judge_images import ImageJudge
 from chaos.judge_resources import ResourceJudge
@@ -19,6 +19,7 @@ class Judges:
         self.tally = Tally()
         self.world = World(cameras)
         self._resources = ResourceJudge(self.world, self.tally)
+        self._loads: list[LoadSeen] = []
         self._judges = (
             ImageJudge(self.world, self.tally),
             CameraJudge(self.world, self.tally),
@@ -28,6 +29,8 @@ class Judges:
 
     def take(self, fact: Fact) -> None:
         """Judge one fact."""
+        if isinstance(fact, LoadSeen):
+            self._loads.append(fact)
         self.world.take(fact)
         for judge in self._judges:
             judge.judge(fact)
@@ -38,6 +41,8 @@ class Judges:
         return {
             **self.tally.as_dict(),
             "recoveries": [_recovery(episode) for episode in self.world.finished if episode.fault.concerns],
+            "own_cores": [load.own_cores for load in self._loads],
+            "other_cores": [load.other_cores for load in self._loads],
             "not_recovered": [
                 f"#{e.fault.index} {e.fault.kind} {e.fault.target}" for e in self.world.pending if e.fault.index >= 0
             ],

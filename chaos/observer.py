@@ -44,6 +44,7 @@ class Observer:
         _in_thread(lambda: watching.watch_processes(instance, tag, tell))
         _in_thread(lambda: watching.watch_log(log, tell))
         _in_thread(lambda: watching.watch_machine(tell))
+        _in_thread(lambda: watching.watch_load(tell))
         _in_thread(self._wait_for_end)
         _say({"listening": True})
         self._judge()

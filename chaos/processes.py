@@ -7,6 +7,7 @@ from pathlib import Path
 from shm import names
 
 TAG = "SPOT_CHAOS"
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def processes_of(tag: str) -> list[int]:
@@ -38,6 +39,29 @@ def writers(pids: Iterable[int], name: str) -> dict[int, set[int]]:
     return found
 
 
+def busy_cpu_s() -> float:
+    """Seconds that all cores together have worked since boot."""
+    user, nice, system, _idle, _wait, *rest = (int(value) for value in _read("", "stat").split(b"\n")[0].split()[1:])
+    return (user + nice + system + sum(rest[:2])) / _TICKS
+
+
+def own_cpu_s() -> float:
+    """Of these, what the processes of this run took, and those of them that are gone."""
+    return sum(_cpu_s(pid) for pid in _all_pids() if _network_of(pid) == _network_of("self"))
+
+
+def _cpu_s(pid: int) -> float:
+    fields = _read(pid, "stat").rpartition(b")")[2].split()
+    return sum(int(value) for value in fields[11:15]) / _TICKS
+
+
+def _network_of(pid: int | str) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/net")
+    except OSError:
+        return ""
+
+
 def _all_pids() -> list[int]:
     return [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
 
@@ -46,7 +70,7 @@ def _state(pid: int) -> str:
     return _read(pid, "stat").decode(errors="replace").rpartition(")")[2].strip()[:1] or "X"
 
 
-def _read(pid: int, what: str) -> bytes:
+def _read(pid: int | str, what: str) -> bytes:
     try:
         return Path(f"/proc/{pid}/{what}").read_bytes()
     except OSError:

@@ -32,6 +32,7 @@ def text(run: Run) -> str:
         *_invariants(result.get("invariants", {})),
         *_notes(result),
         "",
+        *_load(result),
         "everything held" if is_clean(run) else "NOT everything held",
     ]
     return "\n".join(lines)
@@ -71,6 +72,18 @@ def _notes(result: dict[str, Any]) -> list[str]:
             lines += [f"       {example[:160]}" for example in count["examples"][:_EXAMPLES]]
     if left := result.get("not_recovered"):
         lines.append(f"note: not recovered at the end: {', '.join(left)}")
+    return lines
+
+
+def _load(result: dict[str, Any]) -> list[str]:
+    """How busy the machine was: others on it can break what is promised for a machine of one's own."""
+    lines = []
+    for whose, key in (("this run", "own_cores"), ("others", "other_cores")):
+        cores = [value for value in result.get(key, []) if value is not None]
+        if cores:
+            lines.append(
+                f"cores kept busy by {whose}: {sum(cores) / len(cores):.2f} on average, at most {max(cores):.2f}"
+            )
     return lines
 
 

@@ -6,14 +6,27 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from chaos.facts import ChildSeen, Fact, LogSeen, ProcessSeen, RingSeen, SegmentsSeen, Stalled, Tick, WritersSeen
+from chaos.facts import (
+    ChildSeen,
+    Fact,
+    LoadSeen,
+    LogSeen,
+    ProcessSeen,
+    RingSeen,
+    SegmentsSeen,
+    Stalled,
+    Tick,
+    WritersSeen,
+)
+from chaos.isolation import is_isolated
 from chaos.pipeline import BUDGET_MB, CAMERAS
-from chaos.processes import processes_of, usage, writers
+from chaos.processes import busy_cpu_s, own_cpu_s, processes_of, usage, writers
 from shm import BoardReader, Frame, Loss, RingReader, Status
 from shm.names import names_of, path_of, segment_name
 
 BOARD_EVERY_S = 0.04
 PROCESSES_EVERY_S = 2.0
+LOAD_EVERY_S = 5.0
 STALL_S = 0.25
 _FIGURES = re.compile(r"[0-9]+(\.[0-9]+)?")
 _STALL_LOOK_S = 0.05
@@ -119,6 +132,19 @@ def watch_log(path: Path, tell: Tell) -> None:
                 text, most = counted[0] if counted else ("", 0)
                 tell(LogSeen(now, len(lines), most, text))
             time.sleep(1.0)
+
+
+def watch_load(tell: Tell) -> None:
+    """Tell how busy the machine is: what violates a time or a rate on a machine that others use may be theirs."""
+    told, busy, own = time.monotonic(), busy_cpu_s(), own_cpu_s()
+    while True:
+        time.sleep(LOAD_EVERY_S)
+        last = told, busy, own
+        told, busy, own = time.monotonic(), busy_cpu_s(), own_cpu_s()
+        passed = told - last[0]
+        own_cores = max(0.0, own - last[2]) / passed if is_isolated() else None
+        others = max(0.0, (busy - last[1]) / passed - own_cores) if own_cores is not None else None
+        tell(LoadSeen(told, own_cores, others))
 
 
 def watch_machine(tell: Tell) -> None:
