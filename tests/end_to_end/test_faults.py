@@ -1,0 +1,142 @@
+"""What the operator is told when cameras, the service or the robot fail, and what clients notice of the robot."""
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from bosdyn.api import image_pb2, image_service_pb2_grpc
+from bosdyn.api.service_fault_pb2 import ServiceFault
+
+from simulated_robot import Misbehaviour, Refusal, SimulatedRobot
+from tests.end_to_end.running import OK, SERVICE_NAME, Pipeline, running_pipeline
+
+SHOWN_S = 10.0
+DECODING, WARNING = "Decoding Image front Failure", "Image Source Warning for front"
+RESTARTED = "Image Service Restarted"
+LASTING = "Image Capture Failure for gone"
+
+
+def test_each_trouble_has_its_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A camera that is frozen or broken, and a service that was killed: each by its name, until it is over."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))  # where the supervisor writes down how its children died
+    order = tmp_path / "order"
+    synthetic = {"encoding": "jpeg", "control_file": str(order)}
+    front = {"driver": "synthetic", "width": 320, "height": 240, "frozen_after_s": 1.0, "synthetic": synthetic}
+    with running_pipeline(tmp_path, {"front": front}) as pipeline:
+        pipeline.wait(lambda: pipeline.answers("front"), "front answers", 20)
+
+        def tells(name: str, words: str) -> bool:
+            pipeline.answers("front")  # somebody has to want a picture for it to be known that there is none
+            return list(pipeline.faults()) == [name] and words in pipeline.faults()[name]
+
+        for what, name, words in [("freeze", WARNING, "does not change"), ("corrupt", DECODING, "cannot be decoded")]:
+            order.write_text(what)
+            pipeline.wait(lambda name=name, words=words: tells(name, words), f"{what}: {name}", SHOWN_S)  # type: ignore[misc]
+            order.write_text("")
+            pipeline.wait(lambda: not pipeline.faults(), f"no fault after {what}", SHOWN_S)
+        pipeline.kill("servicer", signal.SIGKILL)
+        pipeline.wait(lambda: RESTARTED in past(pipeline), "it is a past fault", SHOWN_S)
+        assert not pipeline.faults()
+        fault = past(pipeline)[RESTARTED]
+        assert fault.severity == ServiceFault.SEVERITY_INFO
+        assert "signal SIGKILL" in fault.error_message
+        assert tmp_path in Path(fault.error_message.rpartition("details: ")[2]).resolve(strict=True).parents
+
+
+def past(pipeline: Pipeline) -> dict[str, Any]:
+    """The faults that were cleared, by name."""
+    return {fault.fault_id.fault_name: fault for fault in pipeline.robot.past_faults}
+
+
+def misbehaving(what: Misbehaviour) -> Callable[[Pipeline], None]:
+    """A robot that does this to every call."""
+    return lambda pipeline: pipeline.robot.misbehave(what)
+
+
+def down_at_boot(pipeline: Pipeline) -> None:
+    """Turn the robot off, and let the service start without it."""
+    pipeline.robot.go_down()
+    pipeline.kill("servicer", signal.SIGKILL)
+
+
+AWAY: dict[str, Callable[[Pipeline], None]] = {
+    "down": lambda pipeline: pipeline.robot.go_down(),
+    "silent": misbehaving(Misbehaviour(silent=True)),
+    "401": misbehaving(Misbehaviour(refusal=Refusal.UNAUTHENTICATED)),
+    "exhausted": misbehaving(Misbehaviour(refusal=Refusal.EXHAUSTED)),
+    "rebooting": lambda pipeline: pipeline.robot.reboot(down_s=1.0),
+    "down at boot": down_at_boot,
+}
+WINDOW_S = 8.0
+REGISTERED_S = 35.0
+NOISE_S = 0.002  # of a computer that does other things, too
+
+
+@pytest.mark.soak
+@pytest.mark.row("M19")
+def test_clients_do_not_notice_the_robot(tmp_path: Path, row: Callable[[str], Any], runs: int) -> None:
+    """Whatever the robot does, images come as fast as ever; when it is back, so are registration and faults."""
+    gone = {"device": "/dev/video99"}
+    with running_pipeline(tmp_path, {"front": {"driver": "synthetic"}, "gone": gone}) as pipeline:
+        pipeline.wait(lambda: pipeline.answers("front") and LASTING in pipeline.faults(), "all is as always", 20)
+        calm_s: list[float] = []
+        away_s: list[float] = []
+        for _, go_away in [away for _ in range(-(-runs // len(AWAY))) for away in AWAY.items()]:
+            calm_s += latencies_s(pipeline)
+            go_away(pipeline)
+            with direct(pipeline) as images:
+                pipeline.wait(lambda images=images: ask(images) is not None, "images", 10)  # type: ignore[misc]
+            away_s += latencies_s(pipeline)
+            come_back(pipeline.robot)
+            is_whole = pipeline.wait(
+                lambda: SERVICE_NAME in pipeline.robot.services and LASTING in pipeline.faults(), "registered", 60
+            )
+            row("M19").measured("registered, and its fault shown", is_whole, REGISTERED_S)
+        calm, away = (sorted(taken)[len(taken) * 99 // 100] for taken in (calm_s, away_s))
+        row("M19").at_most("p99 of GetImage longer by", max(0.0, (away - calm - NOISE_S) / calm * 100), 20, "%")
+
+
+def come_back(robot: SimulatedRobot) -> None:
+    """Be a robot that works, and knows nothing of us."""
+    robot.come_back()
+    robot.lose_registrations()
+    robot.lose_faults()
+    robot.revoke_tokens()
+    robot.behave()
+
+
+@contextlib.contextmanager
+def direct(pipeline: Pipeline) -> Iterator[Any]:
+    """Call the service itself, without the robot between."""
+    port = pipeline.child("servicer").facts.get("port") or pipeline.status_json()["service"]["port"]
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield image_service_pb2_grpc.ImageServiceStub(channel)
+
+
+def ask(images: Any) -> float | None:
+    """How long an image took; None if there was none."""
+    request = image_pb2.GetImageRequest(image_requests=[image_pb2.ImageRequest(image_source_name="front")])
+    began_s = time.monotonic()
+    try:
+        answer = images.GetImage(request, timeout=5)
+    except grpc.RpcError:  # the service is starting
+        return None
+    return time.monotonic() - began_s if answer.image_responses[0].status == OK else None
+
+
+def latencies_s(pipeline: Pipeline) -> list[float]:
+    """Ask for images for a while: how long each took. Each must be one."""
+    taken, until_s = [], time.monotonic() + WINDOW_S
+    with direct(pipeline) as images:
+        while time.monotonic() < until_s:
+            took_s = ask(images)
+            assert took_s is not None
+            taken.append(took_s)
+            threading.Event().wait(0.02)
+    return taken
