@@ -19,6 +19,7 @@ from bosdyn.api import image_pb2, image_service_pb2_grpc
 from bosdyn.client import create_standard_sdk
 from bosdyn.client.exceptions import Error, RpcError, UnauthenticatedError
 from bosdyn.client.image import ImageClient
+from bosdyn.client.robot import Robot
 
 from chaos import pictures
 from chaos.facts import CallSeen, ImageSeen
@@ -86,6 +87,7 @@ class ProxyClient:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._robot: Robot | None = None
         self._client: ImageClient | None = None
 
     def connect(self) -> bool:
@@ -103,17 +105,18 @@ class ProxyClient:
         try:
             return client.call(get_image, request, lambda whole: whole, None, timeout=deadline_s), "OK"
         except UnauthenticatedError:
-            self._client = None  # the robot has forgotten our token
+            self._client = None  # the robot has forgotten our token: log in again
             return None, "UNAUTHENTICATED"
         except (Error, RpcError) as error:
             return None, type(error).__name__
 
     def _found(self) -> ImageClient:
-        sdk = create_standard_sdk("chaos", cert_resource_glob=self._settings.robot_ca)
-        robot = sdk.create_robot("127.0.0.1")
-        robot.update_secure_channel_port(self._settings.robot_port)
-        robot.authenticate("user", "password", timeout=_LOGIN_S)
-        return robot.ensure_client(self._settings.service)
+        if self._robot is None:
+            sdk = create_standard_sdk("chaos", cert_resource_glob=self._settings.robot_ca)
+            self._robot = sdk.create_robot("127.0.0.1")
+            self._robot.update_secure_channel_port(self._settings.robot_port)
+        self._robot.authenticate("user", "password", timeout=_LOGIN_S)
+        return self._robot.ensure_client(self._settings.service)
 
 
 class Asker:

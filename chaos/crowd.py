@@ -16,6 +16,7 @@ from chaos.observer import SOCKET
 from chaos.pipeline import CAMERAS, SERVICE_NAME, Pipeline
 
 _Process = subprocess.Popen[bytes]
+_ENVIRONMENT = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}  # the pipeline's alone
 
 
 class Crowd:
@@ -125,7 +126,7 @@ class Crowd:
             cwd=Path(__file__).resolve().parent.parent,
             stdin=subprocess.PIPE,
             stdout=stdout,
-            env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+            env={**_ENVIRONMENT, "GRPC_VERBOSITY": "NONE"},
         )
         self._started.append(process)
         return process

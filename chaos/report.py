@@ -23,7 +23,7 @@ def text(run: Run) -> str:
     result = run.observed.get("result", {})
     lines = [
         f"chaos: seed {run.seed}, {run.duration_s:g} s, {sum(run.injected.values())} of {run.planned} planned faults "
-        f"injected, {run.observed.get('images', 0)} images checked",
+        f"injected, {run.observed.get('images', 0)} images checked; the plan's 0 is t={run.started:.2f}",
         *([f"left out: what needs {' or '.join(run.left_out)} of its own"] if run.left_out else []),
         *([f"NOT FINISHED: {run.trouble}"] if run.trouble else []),
         "",

@@ -45,6 +45,7 @@ class Run:
     unable: Counter[str] = field(default_factory=Counter)
     observed: dict[str, Any] = field(default_factory=dict)
     trouble: str = ""
+    started: float = 0.0
 
 
 class Runner:
@@ -96,7 +97,7 @@ class Runner:
             self._turn()
 
     def _follow_plan(self) -> None:
-        self._started = time.monotonic()
+        self._started = self._run.started = time.monotonic()
         for injection in self._injections:
             while self._elapsed() < injection.at_s:
                 self._turn()

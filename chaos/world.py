@@ -139,11 +139,11 @@ class World:
             self.waits.setdefault(seen.name, {})[seen.since] = seen.next_start
         if old is None or old.supervisor_pid != seen.supervisor_pid or old.pid in (None, seen.pid):
             return
-        t = seen.since if seen.state == "waiting" else seen.t
-        candidates = [episode for episode in self.of(seen.name) if episode.overlaps(t, t)]
+        t = seen.since if seen.state == "waiting" else seen.t  # `since` is when the supervisor's turn began
+        candidates = [episode for episode in self.of(seen.name) if episode.overlaps(t, seen.t)]
         for episode in candidates:
             if episode.recovered is None:
-                episode.died = t
+                episode.died = max(t, episode.fault.t)
         self.deaths.append(Death(t, seen.name, seen.last_exit or "?", candidates[-1] if candidates else None))
 
     def _see_supervisor_end(self, fact: SupervisorEnded) -> None:

@@ -390,6 +390,15 @@ def test_a_segment_that_is_cut_while_it_is_read(story: Story) -> None:
     assert story.count("I10").violations == 1
 
 
+def test_a_reader_that_does_not_look_at_lengths(story: Story) -> None:
+    """SIGBUS after the cut every time is no accident."""
+    for index in range(4):
+        story.inject(index, "segment_truncated", "front")
+        story.tell(ReaderEnded(story.t + 0.1, "the local program", "signal SIGBUS"))
+        story.pass_time(2)
+    assert story.count("I10").violations >= 2
+
+
 def test_a_machine_that_stood_still_excuses_what_needs_time(story: Story) -> None:
     """A window in which the machine did not run is not judged."""
     story.tell(Stalled(story.t, story.t - 2.5), story.call(took=2.6, deadline=5.0))

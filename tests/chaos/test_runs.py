@@ -72,9 +72,9 @@ def test_long_run(tmp_path: Path, seed: int) -> None:
 @pytest.mark.parametrize(
     ("broken", "kinds", "seconds"),
     [
-        ({"I1", "I2", "I3", "I11"}, ("stop", "kill"), 25),
+        ({"I1", "I2", "I3", "I7", "I11"}, ("stop", "kill"), 30),
         ({"I4", "I5", "I6", "I9", "I12", "I13"}, ("odd_request",), 15),
-        ({"I7", "I8", "I10", "I14"}, ("kill", "supervisor_kill"), 60),
+        ({"I8", "I10", "I14"}, ("kill", "supervisor_kill"), 60),
     ],
     ids=["what is served", "who does it", "how it lives"],
 )
