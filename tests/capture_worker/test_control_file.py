@@ -172,6 +172,7 @@ def test_raw_pixels_cannot_be_corrupt(path: Path) -> None:
         assert worker.log().count("only a camera with encoding jpeg can be corrupt, this one's is mono8") == 1
 
 
+@pytest.mark.row("M22")
 def test_an_unplugged_camera_is_absent_until_it_is_plugged_in(path: Path) -> None:
     """Its reads fail, then there is nothing to open, then it is back."""
     with WorkerProcess(controlled(path)) as worker:

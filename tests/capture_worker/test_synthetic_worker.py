@@ -131,6 +131,7 @@ def test_after_a_stop_frames_are_skipped_and_not_late() -> None:
     assert number_in(later) > number_in(before)
 
 
+@pytest.mark.row("M22")
 def test_a_change_of_size_is_a_new_ring() -> None:
     """Frames of another size come under the same name with rising numbers; the old memory is let go."""
     with WorkerProcess(synthetic("0.5: wrong_size 200x100", "1: wrong_size 640x480", fps=60)) as worker:
@@ -177,6 +178,7 @@ def test_a_crash_is_explained_in_the_log() -> None:
             assert trace in worker.wait_end()[1]
 
 
+@pytest.mark.row("M22")
 def test_a_little_garbage_is_counted_and_tolerated() -> None:
     """None, floats, nothing and a broken JPEG in a row are errors that nobody sees as frames."""
     with WorkerProcess(synthetic("0.2: garbage 5")) as worker:

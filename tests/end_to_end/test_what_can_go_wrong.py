@@ -22,6 +22,7 @@ from tests.end_to_end.test_real_video import clip
 SYNTHETIC = {"driver": "synthetic"}
 
 
+@pytest.mark.row("M15")
 def test_second_supervisor_of_an_instance(tmp_path: Path) -> None:
     """The second one names the process that holds the instance, and ends with exit code 100."""
     with running_pipeline(tmp_path, {"front": SYNTHETIC}) as pipeline:
@@ -33,6 +34,7 @@ def test_second_supervisor_of_an_instance(tmp_path: Path) -> None:
         assert pipeline.answers("front")
 
 
+@pytest.mark.row("M29")
 def test_port_in_use(tmp_path: Path) -> None:
     """A taken port is said in a sentence that names it; the cameras run; the service comes when the port is free."""
     instance = f"test-port-{os.getpid()}"

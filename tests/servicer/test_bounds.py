@@ -39,6 +39,7 @@ def code_of(call: Any) -> grpc.StatusCode:
     return code
 
 
+@pytest.mark.row("M26")
 def test_ten_thousand_entries_are_an_invalid_request(served: Served) -> None:
     """No entry is answered, and the header says how many would be."""
     response = served.get(*["front"] * 10_000)
@@ -50,6 +51,7 @@ def test_ten_thousand_entries_are_an_invalid_request(served: Served) -> None:
     assert len(served.get(*["front"] * 32).image_responses) == 32
 
 
+@pytest.mark.row("M26")
 def test_a_request_of_300_kib_is_not_read(served: Served) -> None:
     """The transport refuses it before anything of it is parsed, and the next call is answered."""
     assert code_of(lambda: served.get("x" * 300 * 1024)) is grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -156,6 +158,7 @@ def test_the_time_in_the_queue_counts(
     assert served.service.requests == 8
 
 
+@pytest.mark.row("M28")
 def test_64_calls_at_once_share_one_encoding(served: Served, front: Ring, gate: threading.Event) -> None:
     """Each is answered with the same picture, made once."""
     front.show(smooth())
@@ -237,6 +240,7 @@ def test_room_for_answers_is_given_back(served: Served, front: Ring, monkeypatch
     wait_for(lambda: budget.used_bytes == 0)
 
 
+@pytest.mark.row("M27")
 def test_a_stopped_client_does_not_hold_the_room_for_ever(
     instance: str, served: Served, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -278,6 +282,7 @@ def greedy_client(port: int) -> Iterator[subprocess.Popen[bytes]]:
 doubles = st.floats() | st.floats(0, 1)
 
 
+@pytest.mark.row("M25")
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     entries=st.lists(
@@ -306,6 +311,7 @@ def test_any_request_has_an_answer_per_entry(served: Served, front: Ring, entrie
             assert not math.isnan(request.resize_ratio)
 
 
+@pytest.mark.row("M25")
 def test_any_bytes_are_survived(served: Served, front: Ring) -> None:
     """What is no GetImageRequest is refused by the transport; the service answers the next one."""
     front.show(smooth())

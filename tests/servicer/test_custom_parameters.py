@@ -102,6 +102,7 @@ def test_each_mistake_has_its_status(values: dict[str, Any], status: int, text: 
     assert text in error.error_messages[0]
 
 
+@pytest.mark.row("M26")
 def test_very_many_and_very_long_names_make_a_short_refusal() -> None:
     """The answer does not grow with the question."""
     many = service_customization_pb2.DictParam()
@@ -213,6 +214,7 @@ def test_any_parameters_are_completed_or_refused(values: dict[str, Any]) -> None
         assert found.ByteSize() < 8000
 
 
+@pytest.mark.row("M26")
 def test_the_deepest_that_gRPC_lets_through_is_refused() -> None:  # noqa: N802
     """Protobuf ends at a hundred messages in each other; what is left must not end us."""
     param = service_customization_pb2.CustomParam()

@@ -154,6 +154,7 @@ METHODS: list[Callable[[Served], Any]] = [
 ]
 
 
+@pytest.mark.row("M30")
 @pytest.mark.parametrize("call", METHODS)
 def test_a_foreign_caller_is_denied(instance: str, front: Ring, call: Callable[[Served], Any]) -> None:
     """PERMISSION_DENIED from every method, before anything of it is done, and counted."""

@@ -207,6 +207,7 @@ def _state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
 
 
+@pytest.mark.row("M29")
 def test_a_port_in_use_is_one_clear_line(configuration: dict[str, Any]) -> None:
     """An error report with the port in it, its own exit code, and no traceback."""
     port = configuration["service"]["port"]
@@ -244,6 +245,7 @@ def test_it_does_not_run_for_another_parent(configuration: dict[str, Any]) -> No
         assert servicer.exit_code() == exit_codes.ORPHANED
 
 
+@pytest.mark.row("M19")
 def test_it_serves_without_a_robot(configuration: dict[str, Any], front: Ring) -> None:
     """Images with the last known robot time, while the beats say in words what is wrong with the robot."""
     with socket.socket() as nobody:

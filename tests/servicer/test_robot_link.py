@@ -96,6 +96,7 @@ def test_it_knows_the_robots_clock(running: Linked) -> None:
     assert abs(error_ns) < SKEW_TOLERANCE_NS
 
 
+@pytest.mark.row("M18")
 def test_a_step_of_our_wall_clock_is_answered_by_a_sync(running: Linked) -> None:
     """Long before the next sync would be due."""
     syncs = running.robot.calls["TimeSyncService/TimeSyncUpdate"]
@@ -193,6 +194,7 @@ USER: dict[str, Any] = {"guid": None, "secret": None, "username": "operator", "p
 TOKEN_CALLS = {"payload": "PayloadRegistrationService/GetPayloadAuthToken", "user": "AuthService/GetAuthToken"}
 
 
+@pytest.mark.row("M19")
 @pytest.mark.parametrize("who", TOKEN_CALLS)
 @pytest.mark.parametrize("accident", ACCIDENTS)
 def test_it_comes_back(robot: SimulatedRobot, accident: str, who: str) -> None:
@@ -262,6 +264,7 @@ MISBEHAVIOURS = {
 }
 
 
+@pytest.mark.row("M19")
 @pytest.mark.parametrize("misbehaviour", MISBEHAVIOURS)
 def test_it_says_what_is_wrong_and_comes_back(running: Linked, misbehaviour: str) -> None:
     """The state is in words while it lasts; afterwards all is as before."""
@@ -274,6 +277,7 @@ def test_it_says_what_is_wrong_and_comes_back(running: Linked, misbehaviour: str
     wait_for(running.is_whole)
 
 
+@pytest.mark.row("M19")
 def test_a_robot_that_is_down_cannot_be_reached(running: Linked) -> None:
     """In words, without a new line in the log for each attempt; and back when it is back."""
     running.robot.go_down()
@@ -408,6 +412,7 @@ def test_stopping_does_not_wait_for_a_silent_robot(running: Linked) -> None:
     assert time.monotonic() - began_s < 0.5
 
 
+@pytest.mark.row("M19")
 def test_no_image_waits_for_the_robot(running: Linked, instance: str, front: Ring) -> None:
     """While every call to the robot hangs, images are served as fast as ever, with the last known robot time."""
     with serving(instance, "front", clock=running.clock) as served:

@@ -3,7 +3,8 @@
 import errno
 import socket
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,6 +15,7 @@ from bosdyn.api import image_pb2, image_service_pb2_grpc
 from servicer import server
 from servicer.image_service import ImageService
 from servicer.peers import AllowedPeers
+from tests.matrix.recording import MeasuredRow
 
 FOREIGN = "203.0.113.7"  # TEST-NET-3: no address of any host
 
@@ -65,6 +67,7 @@ def test_it_listens_everywhere_if_the_registered_address_is_not_local(grpc_serve
     assert answers(f"127.0.0.9:{port}")
 
 
+@pytest.mark.row("M29")
 @pytest.mark.parametrize("host_ip", ["127.0.0.1", "127.0.0.3", FOREIGN])
 def test_a_listener_of_another_program_is_a_port_in_use(port: int, host_ip: str) -> None:
     """The sentence names the port."""
@@ -72,6 +75,7 @@ def test_a_listener_of_another_program_is_a_port_in_use(port: int, host_ip: str)
         server.listen(new_server(), host_ip, port)
 
 
+@pytest.mark.row("M29")
 def test_two_of_ours_do_not_share_a_port(grpc_server: grpc.Server, port: int) -> None:
     """With the library's default the second would take half of the first one's calls."""
     server.listen(grpc_server, "127.0.0.1", port)
@@ -79,14 +83,17 @@ def test_two_of_ours_do_not_share_a_port(grpc_server: grpc.Server, port: int) ->
         server.listen(new_server(), "127.0.0.1", port)
 
 
+@pytest.mark.row("M29")
 @pytest.mark.parametrize("reuse", [0, 1])
-def test_another_grpc_server_is_a_port_in_use(port: int, reuse: int) -> None:
+def test_another_grpc_server_is_a_port_in_use(port: int, reuse: int, row: Callable[[str], MeasuredRow]) -> None:
     """Also one that would share its port."""
     other = grpc.server(ThreadPoolExecutor(1), options=[("grpc.so_reuseport", reuse)])
     other.add_insecure_port(f"127.0.0.1:{port}")
     other.start()
+    started_s = time.monotonic()
     with pytest.raises(server.PortInUseError):
         server.listen(new_server(), "127.0.0.1", port)
+    row("M29").measured("refused", time.monotonic() - started_s, 1.0)
     other.stop(None).wait()
 
 
@@ -116,6 +123,7 @@ def test_a_port_that_this_user_may_not_have(monkeypatch: pytest.MonkeyPatch) -> 
         server.listen(new_server(), "127.0.0.1", 80)
 
 
+@pytest.mark.row("M27")
 def test_calls_that_send_nothing_do_not_take_the_others_threads(grpc_server: grpc.Server, port: int) -> None:
     """GRPC waits for a request in a thread: sixteen clients who open a call and go silent stop nobody."""
     server.listen(grpc_server, "127.0.0.1", port)

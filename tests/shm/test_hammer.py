@@ -52,6 +52,7 @@ def hammer(instance: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
         return written, {"latest": last_line_of(latest), "use": last_line_of(use)}
 
 
+@pytest.mark.row("M1")
 @pytest.mark.slow
 def test_no_reader_sees_what_was_never_whole(instance: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Over hundreds of kills at every step: nothing torn, half made, absent, changed or going back."""

@@ -6,6 +6,7 @@ import resource
 import subprocess
 import sys
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -45,6 +46,7 @@ def writer(instance: str, capacity_bytes: int = 4096) -> RingWriter:
     return RingWriter(instance, "front", payload_capacity_bytes=capacity_bytes, descriptor={}, slots=4)
 
 
+@pytest.mark.row("M14")
 def test_truncated_segments(instance: str) -> None:
     """A segment that was cut at any interesting place is refused with a sentence; no signal ends the reader."""
     edges = (0, 128, 4096, layout.HEADER_BYTES, layout.PUBLISH_OFFSET + 8, layout.SLOTS_OFFSET, RING.total_bytes - 4096)
@@ -54,6 +56,7 @@ def test_truncated_segments(instance: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.row("M14")
 @settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -90,6 +93,7 @@ def test_garbage_anywhere(instance: str, writes: list[tuple[int, bytes]]) -> Non
         look_everywhere(RingReader(instance, "front"), RING.payload_capacity_bytes)
 
 
+@pytest.mark.row("M14")
 @settings(
     max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
@@ -117,6 +121,7 @@ def test_lying_metadata(
         assert number == 0 or reader.use(lambda frame: frame) is Loss.CORRUPT
 
 
+@pytest.mark.row("M14")
 def test_another_camera_under_this_name(instance: str) -> None:
     """A ring that was moved to another camera's name is refused: no image under a wrong name."""
     with writer(instance) as ring:

@@ -138,6 +138,7 @@ def test_in_order_cpus_need_no_fence(how: Look) -> None:
     assert "torn" in verdicts(race(how).without_fences())
 
 
+@pytest.mark.row("M1")
 @pytest.mark.parametrize("how", LOOKS)
 def test_a_writer_that_dies_leaves_no_torn_frame(how: Look) -> None:
     """Whichever operation was the writer's last, no look tears, and the frame is never new before it was published."""

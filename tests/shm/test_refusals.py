@@ -34,6 +34,7 @@ def another_user() -> Iterator[None]:
         os.seteuid(0)
 
 
+@pytest.mark.row("M14")
 @pytest.mark.parametrize("kind", ["fifo", "directory", "symlink", "dangling"])
 def test_what_is_no_segment(instance: str, kind: str) -> None:
     """A FIFO, a directory or a link in the place of a ring neither blocks a reader nor lets a writer through."""
@@ -56,6 +57,7 @@ def test_what_is_no_segment(instance: str, kind: str) -> None:
             path.rmdir()
 
 
+@pytest.mark.row("M14")
 @as_root
 def test_a_foreign_segment(instance: str) -> None:
     """A name that another user holds is refused to readers and writers, with the way out."""
@@ -111,6 +113,7 @@ def test_a_name_that_another_user_takes_last(instance: str, monkeypatch: pytest.
     assert path.read_bytes() == b"of root"
 
 
+@pytest.mark.row("M13")
 def test_no_room(instance: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full /dev/shm is a sentence which names shm_size; nothing half made is left, and the old ring stays."""
     with writer(instance) as ring:

@@ -56,6 +56,7 @@ def test_a_new_ring_of_another_size_is_found(instance: str) -> None:
     assert names.names_of(instance) == [f"/{instance}.cam.front"]
 
 
+@pytest.mark.row("M1")
 @pytest.mark.parametrize("accesses", range(ACCESSES_OF_A_FRAME + 1))
 def test_a_writer_that_dies_in_a_frame(instance: str, accesses: int) -> None:
     """Wherever a writer dies, readers keep its last complete frame, and the next writer goes on from there."""
@@ -78,6 +79,7 @@ def test_a_writer_that_dies_in_a_frame(instance: str, accesses: int) -> None:
     assert stamp_of(newest(reader)).stamp == 8
 
 
+@pytest.mark.row("M17")
 @pytest.mark.parametrize("accesses", range(ACCESSES_OF_A_FRAME))
 def test_a_writer_that_dies_in_its_first_frame(instance: str, accesses: int) -> None:
     """A ring that did not live to its first frame is never seen; it leaves a name that sweeping finds."""

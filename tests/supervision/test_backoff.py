@@ -1,5 +1,7 @@
 """The delays between restarts, and the rate of a camera, both as pure arithmetic."""
 
+import pytest
+
 from supervision.backoff import Backoff
 from supervision.frame_rate import FrameRate
 from supervision.health import Health
@@ -9,6 +11,7 @@ from supervision.timing import Timing
 SECOND_NS = 1_000_000_000
 
 
+@pytest.mark.row("M6")
 def test_delays_double_up_to_half_a_minute() -> None:
     """At once, then 0.5 s doubling to 30 s, and never more."""
     backoff = Backoff(jitter=lambda: 0.0)

@@ -38,6 +38,7 @@ def child(spawn: Any) -> Child:
     return Child("front", "camera", "capture_worker", "{}", Timing(), spawn=spawn)
 
 
+@pytest.mark.row("M4")
 def test_unkillable_child_is_not_started_twice(caplog: pytest.LogCaptureFixture) -> None:
     """2 s after SIGKILL it is called unkillable, and its device is not opened again before it is gone."""
     starts: list[str] = []
@@ -81,6 +82,7 @@ def test_spawn_failure_is_an_error_like_any_other() -> None:
     assert record.next_start_ns > now_ns
 
 
+@pytest.mark.row("M6")
 def test_a_day_of_failures_is_few_lines(caplog: pytest.LogCaptureFixture) -> None:
     """A child that ends twice a minute for a day is three lines, then one in ten minutes with what it leaves out."""
 
@@ -116,6 +118,7 @@ def test_stop_starts_nobody() -> None:
     assert front.due_ns() > due_ns + 3600 * SECOND_NS
 
 
+@pytest.mark.row("M12")
 def test_only_the_main_thread_starts_children() -> None:
     """The parent-death signal follows the thread: another one than the main thread is refused."""
     errors: list[RuntimeError] = []

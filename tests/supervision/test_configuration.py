@@ -172,6 +172,7 @@ MISTAKES = {
 }
 
 
+@pytest.mark.row("M31")
 @pytest.mark.parametrize("name", MISTAKES)
 def test_mistake_is_one_line(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Each mistake gives exit code 78 and one line with the file and the key."""
@@ -274,6 +275,7 @@ def test_errors_of_the_system_are_sentences(
     assert capfd.readouterr().err == f"supervisor.py: {words}\n"
 
 
+@pytest.mark.row("M31")
 @pytest.mark.parametrize("name", ["unknown key", "same index", "missing credentials"])
 def test_nothing_is_started(name: str, tmp_path: Path) -> None:
     """The command ends with 78 within a second or two, and has not even taken the instance."""

@@ -3,8 +3,12 @@
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from tests.matrix.recording import MeasuredRow
 from tests.supervision.running import RunningSupervisor, wait_for
 
 
@@ -72,11 +76,12 @@ def test_pause_of_everybody_is_nobodys_fault(tmp_path: Path) -> None:
         assert (supervisor.wait_until_working("front"), supervisor.wait_until_working("servicer")) == pids
 
 
-def test_flood_of_log_lines_is_bounded(tmp_path: Path) -> None:
+@pytest.mark.row("M32")
+def test_flood_of_log_lines_is_bounded(tmp_path: Path, row: Callable[[str], MeasuredRow]) -> None:
     """100 MB on stderr neither block the child nor fill the log, and what is left out is counted."""
     with RunningSupervisor(tmp_path / "log", {"front": "flood", "rear": "work"}) as supervisor:
         other = supervisor.wait_until_working("rear")
         supervisor.wait_until_working("front")
         wait_for(lambda: "more lines that are not shown" in supervisor.log, "the count of suppressed lines")
-        assert len(supervisor.log) < 1_000_000
+        row("M32").at_most("log", len(supervisor.log) / 1e6, 1.0, "MB")
         assert supervisor.wait_until_working("rear") == other

@@ -10,10 +10,12 @@ import pytest
 from shm import Encoding, RingWriter, names
 from supervision import exit_codes
 from supervision import instance as instance_module
+from supervision.flags import parse_flags, settings_from_flags
 from supervision.instance import AlreadyRunningError, InstanceLock, is_held, lock_path
 from tests.supervision.running import RunningSupervisor, new_instance
 
 
+@pytest.mark.row("M15")
 def test_second_supervisor_names_the_holder(tmp_path: Path) -> None:
     """The second supervisor of an instance ends with 100 and says who holds it; the first goes on."""
     with RunningSupervisor(tmp_path / "log", {"front": "work"}) as supervisor:
@@ -27,6 +29,7 @@ def test_second_supervisor_names_the_holder(tmp_path: Path) -> None:
             assert supervisor.wait_until_working("front") == pid
 
 
+@pytest.mark.row("M16")
 def test_only_own_names_are_swept(tmp_path: Path) -> None:
     """A start removes what a dead supervisor of this instance left, and nothing of an instance with a longer name."""
     mine = new_instance()
@@ -41,6 +44,19 @@ def test_only_own_names_are_swept(tmp_path: Path) -> None:
             assert foreign.exists()
     finally:
         foreign.unlink()
+
+
+def test_a_link_to_itself_is_swept_like_anything_else(tmp_path: Path) -> None:
+    """What a stranger may put under a ring's name before the start does not keep a supervisor from starting."""
+    mine = new_instance()
+    path = names.path_of(f"/{mine}.cam.front")
+    path.symlink_to(path.name)
+    (tmp_path / "c.toml").write_text('simulate = true\n[cameras.front]\ndriver = "synthetic"\n')
+    flags = ("--config", str(tmp_path / "c.toml"), "--instance", mine)
+    settings_from_flags(parse_flags(flags), tmp_path)  # checks, and counts what its old rings occupy
+    with InstanceLock(mine) as lock:
+        assert lock.remove_all_names() == 1
+    assert not path.is_symlink()
 
 
 def test_lock_is_seen_and_given_back() -> None:

@@ -141,6 +141,7 @@ def test_closed_report_pipe_ends_the_child() -> None:
         assert process.wait(5) == exit_codes.ORPHANED
 
 
+@pytest.mark.row("M11")
 def test_foreign_parent_ends_the_child(pipe: tuple[int, int]) -> None:
     """A child whose supervisor died before it could ask for the parent-death signal notices another parent."""
     with attached(pipe[1]) as process:

@@ -27,6 +27,7 @@ def test_orderly_stop_in_reverse_order(tmp_path: Path) -> None:
         assert names.names_of(supervisor.instance) == []
 
 
+@pytest.mark.row("M36")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
 def test_each_signal_takes_the_service_out_of_the_directory(tmp_path: Path, number: signal.Signals) -> None:
     """The whole pipeline, within 5 s and with exit code 0: the robot's directory has no entry of ours any more."""
@@ -48,6 +49,7 @@ def test_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
         assert supervisor.processes() == []
 
 
+@pytest.mark.row("M36")
 def test_everybody_ignores_sigterm(tmp_path: Path) -> None:
     """The stop ends within 5 s even if the servicer, a camera and the robot are all killed in the end.
 
@@ -129,6 +131,7 @@ def test_duration(tmp_path: Path) -> None:
         assert re.search("the time is over", supervisor.log)
 
 
+@pytest.mark.row("M9")
 def test_killed_supervisor_leaves_no_process(tmp_path: Path) -> None:
     """3 s after `kill -9` of the supervisor none of its processes is left, hanging or not; the next start sweeps."""
     cameras = {"front": "work", "rear": "ignore_sigterm", "hung": "hang_for_long"}
@@ -145,6 +148,7 @@ def test_killed_supervisor_leaves_no_process(tmp_path: Path) -> None:
             assert f"removed {len(left)} names" in successor.log
 
 
+@pytest.mark.row("M9")
 def test_stopped_worker_dies_with_a_killed_supervisor(tmp_path: Path) -> None:
     """Even a worker in SIGSTOP does not outlive its supervisor."""
     with RunningSupervisor(tmp_path / "log", {"front": "work"}) as supervisor:
