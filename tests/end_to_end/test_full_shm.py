@@ -30,7 +30,7 @@ def in_small_shm(size_kib: int, ballast_kib: int, *command: str) -> "subprocess.
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=200,
         check=False,
     )
 
@@ -42,9 +42,9 @@ def test_full_while_running(tmp_path: Path, row: Row) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[1:] == []
     figures = json.loads(done.stdout.splitlines()[0])
-    row("M13").measured("said after the worker's end", figures["said_s"], 4.0)
+    row("M13").measured("said after the worker's end", figures["said_s"], 10.0)
     row("M13").at_least("rate kept by the other camera", figures["kept_rate"], 0.95)
-    row("M13").measured("back after there was room", figures["back_s"], 35.0)
+    row("M13").measured("back after there was room", figures["back_s"], 40.0)
 
 
 @pytest.mark.row("M13")
