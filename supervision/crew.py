@@ -138,10 +138,10 @@ class Crew:
             else:
                 continue
             concerned.append(name)
-        if settings != self.settings:
-            self.settings = settings
-            self._post_mortems.chosen = settings.post_mortem_dir
-            self.servicer.reconfigure(self._servicer_line(), now_ns)
+        self.settings = settings
+        self._post_mortems.chosen = settings.post_mortem_dir
+        if (line := self._servicer_line()) != self.servicer.configuration:
+            self.servicer.reconfigure(line, now_ns)
             concerned.append(self.servicer.name)
         return concerned
 

@@ -141,7 +141,8 @@ def test_a_day_of_deaths_is_few_files(tmp_path: Path) -> None:
 def test_nobody_else_chooses_where_it_is_written(tmp_path: Path) -> None:
     """In a folder that everybody may write to, what is in our folder's place is neither used nor followed."""
     victim = tmp_path / "victim"
-    victim.mkdir(0o755)
+    victim.mkdir()
+    victim.chmod(0o755)
     (tmp_path / "spot").symlink_to(victim)
     assert PostMortems("spot", tmp_path).keep("front", "crashed", "text", SECOND_NS) is None
     assert list(victim.iterdir()) == []
@@ -156,7 +157,7 @@ def test_nobody_else_chooses_where_it_is_written(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to somebody else")
 def test_folder_of_another_user_is_not_used(tmp_path: Path) -> None:
     """It is somebody else's to read."""
-    (tmp_path / "spot").mkdir(0o777)
+    (tmp_path / "spot").mkdir()
     os.chown(tmp_path / "spot", 65534, 65534)
     assert PostMortems("spot", tmp_path).keep("front", "crashed", "text", SECOND_NS) is None
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shm.records import ChildRecord, Status
@@ -38,6 +38,7 @@ def record_after(reports: list[Ready | Beat | Error]) -> ChildRecord:
     return ChildRecord("front", "camera", "running", 0, **fields)
 
 
+@settings(deadline=None)
 @given(st.lists(REPORTS, max_size=10))
 def test_any_report_ends_on_a_board_that_can_be_read(reports: list[dict[str, Any]]) -> None:
     """Strange values are rejected or harmless: the status that they lead to survives being written and read."""
@@ -47,6 +48,7 @@ def test_any_report_ends_on_a_board_that_can_be_read(reports: list[dict[str, Any
     assert Status.from_json(status.to_json()).children[0].name == "front"
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=50), max_size=20))
 def test_any_bytes_are_survived(chunks: list[bytes]) -> None:
     """Bytes that are no reports are dropped, and what follows them is understood."""
@@ -58,6 +60,7 @@ def test_any_bytes_are_survived(chunks: list[bytes]) -> None:
     assert isinstance(ready, Ready)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 60), max_size=20))
 def test_cuts_do_not_matter(sizes: list[int]) -> None:
     """The same reports come out however the pipe has cut them."""

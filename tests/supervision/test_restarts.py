@@ -2,9 +2,11 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from shm import names
 from supervision import exit_codes
@@ -35,6 +37,22 @@ def test_crash_loop_waits_longer_and_longer(tmp_path: Path) -> None:
         assert front.next_start_ns is not None
         assert 1.5 <= (front.next_start_ns - front.since_ns) / 1e9 <= 2.0
         supervisor.wait_until_working("rear")
+
+
+@pytest.mark.soak
+def test_three_crash_loops_are_less_than_a_line_a_second(tmp_path: Path) -> None:
+    """A minute of cameras that all crash: at most 60 lines, and few files."""
+    cameras = {"front": "crash", "left": "crash_later", "rear": "absent"}
+    with RunningSupervisor(tmp_path / "log", cameras, verbose=False) as supervisor:
+        started_s = time.monotonic()
+        wait_for(lambda: time.monotonic() - started_s > 60, "a minute", 70)
+        for name in cameras:
+            supervisor.wait_until(name, lambda child: child.restarts >= 5)
+        assert "no luck today" in supervisor.log
+        lines = supervisor.log.splitlines()
+        print(f"{len(lines)} lines")
+        assert len(lines) <= 60
+        assert len(list(supervisor.post_mortems.iterdir())) <= 9
 
 
 def test_signal_of_a_crash_is_named(tmp_path: Path) -> None:
