@@ -158,7 +158,7 @@ ROWS = (
         "M31",
         "fifty bad configurations",
         "one line and exit code 78 (or the documented one); no process, no segment",
-        "≤ 1 s each, after it runs",
+        "≤ 1 s each",
     ),
     Row("M32", "a child writes 100 MB to stderr", "it is not held up; the log is bounded", "log ≤ 1 MB"),
     Row("M33", "the disk for logs and post-mortems is full", "everything is served on", "0 restarts"),

@@ -8,7 +8,7 @@ from tests.matrix.recording import Figure, MeasuredRow, Result
 from tests.matrix.rows import ROWS
 from tests.matrix.table import BEGIN, END, PAGE, marked_tests, put_into, table
 
-AWAITED: set[str] = {row.id for row in ROWS}  # rows whose tests are still to be written
+AWAITED = {"M35"}  # rows whose tests are still to be written
 
 
 def test_there_are_all_rows() -> None:
