@@ -16,6 +16,7 @@ from capture_worker.control_file import ControlFile
 from shm import Frame
 from supervision import exit_codes
 from supervision.camera_settings import CameraSettings
+from supervision.configuration import read_file
 from tests.capture_worker.harness import WorkerProcess, wait_for
 
 
@@ -47,6 +48,14 @@ def number_in(frame: Frame) -> int:
 def until(worker: WorkerProcess, condition: Callable[[Frame], bool]) -> Frame:
     """Wait for a frame."""
     return next(frame for frame in worker.frames() if condition(frame))
+
+
+def test_its_path_belongs_to_the_folder_of_the_configuration(tmp_path: Path) -> None:
+    """Wherever the supervisor was started."""
+    file = tmp_path / "pipeline.toml"
+    file.write_text('[cameras.front]\ndriver = "synthetic"\nsynthetic.control_file = "front.control"\n')
+    synthetic = read_file(file)["cameras"]["front"]["synthetic"]
+    assert synthetic["control_file"] == str(tmp_path / "front.control")
 
 
 def test_the_file_says_what_holds_now(path: Path) -> None:
