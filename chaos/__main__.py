@@ -5,6 +5,7 @@ Exit code 0 if every invariant held, 1 if not, 2 for a command line that makes n
 
 import argparse
 import secrets
+import signal
 import sys
 from pathlib import Path
 
@@ -27,6 +28,7 @@ def main() -> int:
         isolation.isolate([*sys.argv[1:], "--seed", str(flags.seed)])
     else:
         isolation.raise_network()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # clean up, as after Ctrl-C
     print(f"chaos: seed {flags.seed}, {flags.duration:g} s", flush=True)
     run = chaos(flags.seed, flags.duration, flags.only, flags.keep)
     print(f"\n{report.text(run)}")

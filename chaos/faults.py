@@ -7,7 +7,6 @@ nothing of it is left but its consequences. `Unable` means that it cannot be don
 import contextlib
 import errno
 import os
-import random
 import signal
 import subprocess
 import time
@@ -18,7 +17,7 @@ from chaos.crowd import Crowd
 from chaos.facts import ROBOT, SERVICER, SUPERVISOR, Fact, Injected, LeftBehind, Over, SupervisorEnded
 from chaos.pipeline import Pipeline
 from chaos.schedule import BY_NAME, CAMERAS, Injection
-from shm import layout
+from chaos.segments import damage
 from shm.names import SHM_DIR, path_of, segment_name
 from simulated_robot.misbehaviour import Misbehaviour, Refusal
 from simulated_robot.robot import DEFAULT_CLOCK_SKEW_S, REBOOT_CLOCK_STEP_S, SimulatedRobot
@@ -43,11 +42,17 @@ _MISBEHAVIOURS = {
     "fault_service_down": Misbehaviour(services_down=frozenset({"fault"})),
     "fault_service_silent": Misbehaviour(services_silent=frozenset({"fault"})),
 }
+_BEFORE_IT = (  # what is done to whom, a moment before the supervisor is killed
+    None,
+    ("front", signal.SIGKILL),
+    (SERVICER, signal.SIGKILL),
+    ("rear", signal.SIGSTOP),
+    ("top", signal.SIGTERM),
+)
 _POLL_S = 0.05
 _LONGEST_LOOP_S = 25.0
 _GONE_WITHIN_S = 3.0
 _LEAST_STEP_S = 2.0
-_FOREIGN_UID = 65534
 
 
 class Unable(Exception):  # noqa: N818 - no error: the plan goes on
@@ -95,7 +100,7 @@ class Faults:
         if BY_NAME[injection.kind].about == "nobody" and not injection.kind.startswith("reload"):
             return self._crowd.annoy(injection.kind, injection.figure, injection.hold_s)
         if injection.kind.startswith("segment_"):
-            return self._segment(injection)
+            return damage(path_of(segment_name(self._pipeline.instance, injection.target)), injection)
         action: Callable[[Injection], Steps] = getattr(self, f"_{injection.kind}")
         return action(injection)
 
@@ -138,32 +143,6 @@ class Faults:
         finally:
             filler.unlink(missing_ok=True)
 
-    # Segments.
-
-    def _segment(self, injection: Injection) -> Steps:
-        path = path_of(segment_name(self._pipeline.instance, injection.target))
-        noise = random.Random(injection.index)  # noqa: S311  no secrecy
-        try:
-            match injection.kind:
-                case "segment_truncated":
-                    half = path.stat().st_size // 2
-                    os.truncate(path, 0 if injection.figure < 0.5 else half)  # noqa: PLR2004
-                case "segment_header":
-                    _overwrite(path, _damaged_header(path, int(injection.figure), noise))
-                case "segment_counters":
-                    _overwrite(path, _damaged_counters(path, noise, all_slots=injection.figure > 0.5))  # noqa: PLR2004
-                case "segment_removed":
-                    path.unlink()
-                case "segment_replaced":
-                    _replace(path, noise.randbytes(70_000))
-                case "segment_foreign":
-                    _replace(path, noise.randbytes(5_000), _FOREIGN_UID)
-                    yield injection.hold_s
-                    if path.stat().st_uid == _FOREIGN_UID:
-                        path.unlink()
-        except FileNotFoundError:
-            return  # nothing there at this moment: nothing was done
-
     # The service and the supervisor.
 
     def _servicer_kill(self, injection: Injection) -> Steps:
@@ -176,7 +155,13 @@ class Faults:
 
     def _supervisor_kill(self, injection: Injection) -> Steps:
         """Kill it, perhaps after one or two of its children; all of them have to go, and the next one has to sweep."""
-        before = [None, ("front", signal.SIGKILL), (SERVICER, signal.SIGKILL), ("rear", signal.SIGSTOP), ("top", 15)]
+        before = [
+            None,
+            ("front", signal.SIGKILL),
+            (SERVICER, signal.SIGKILL),
+            ("rear", signal.SIGSTOP),
+            ("top", signal.SIGTERM),
+        ]
         first = before[min(int(injection.figure), len(before) - 1)]
         if first is not None and (pid := self._pipeline.running_pid(first[0])):
             os.kill(pid, first[1])
@@ -284,40 +269,3 @@ def _fill(path: Path) -> None:
                 size -= room.f_frsize
             else:
                 return
-
-
-def _overwrite(path: Path, patches: list[tuple[int, bytes]]) -> None:
-    with path.open("r+b", buffering=0) as file:
-        for offset, data in patches:
-            os.pwrite(file.fileno(), data, offset)
-
-
-def _damaged_header(path: Path, how: int, noise: random.Random) -> list[tuple[int, bytes]]:
-    length = min(layout.HEADER_BYTES, path.stat().st_size)
-    return [
-        [(0, bytes(length))],
-        [(0, noise.randbytes(length))],
-        [(8, (99).to_bytes(4, "little"))],
-        [(16, noise.randbytes(32))],
-    ][min(how, 3)]
-
-
-def _damaged_counters(path: Path, noise: random.Random, *, all_slots: bool) -> list[tuple[int, bytes]]:
-    """Damage the publish index, and the sequences and metadata of the slots; pixels carry no checksum."""
-    with path.open("rb") as file:
-        ring = layout.unpack_header(file.read(layout.HEADER_BYTES)).layout if path.stat().st_size else None
-    patches = [(layout.PUBLISH_OFFSET, noise.randbytes(8))]
-    for slot in range(ring.slots if ring and all_slots else 0):
-        offset = ring.slot_offset(slot) if ring else 0
-        patches += [(offset, noise.randbytes(8)), (offset + layout.METADATA_OFFSET, noise.randbytes(76))]
-    return patches
-
-
-def _replace(path: Path, data: bytes, uid: int | None = None) -> None:
-    aside = path.with_name(f"chaos.{path.name}")
-    path.stat()  # only what is there can be replaced
-    aside.write_bytes(data)
-    aside.chmod(0o600)
-    if uid is not None:
-        os.chown(aside, uid, uid)
-    aside.replace(path)

@@ -31,13 +31,14 @@ _STOP_S = 5.0
 class Pipeline:
     """Starts, kills and restarts the supervisor. `tag` is how its processes are found; the log is one file."""
 
-    def __init__(self, folder: Path, robot: SimulatedRobot, host_ip: str, port: int) -> None:
+    def __init__(self, folder: Path, robot: SimulatedRobot, host_ip: str, port: int, longest_s: float) -> None:
         self.instance = self.tag = f"chaos-{os.getpid()}"
         self.folder = folder
         self.log_file = folder / "pipeline.log"
         self.host_ip, self.port = host_ip, port
         self.process: subprocess.Popen[bytes] | None = None
         self._robot = robot
+        self._longest_s = longest_s
         self._board = BoardReader(self.instance)
 
     def start(self) -> None:
@@ -125,4 +126,5 @@ class Pipeline:
     def _arguments(self) -> list[str]:
         robot = ["127.0.0.1", "--robot-port", str(self._robot.port), "--robot-ca", str(self._robot.ca_file)]
         who = ["--guid", "guid", "--secret", "secret", "--host-ip", self.host_ip, "--port", str(self.port)]
-        return [*robot, *who, "--instance", self.instance, "--config", str(self.configuration_file)]
+        end = ["--duration", str(self._longest_s)]  # whatever becomes of whoever started it
+        return [*robot, *who, *end, "--instance", self.instance, "--config", str(self.configuration_file)]

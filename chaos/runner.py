@@ -30,6 +30,7 @@ _TURN_S = 0.05
 _ROBOT_EVERY_S = 0.2
 _PROGRESS_EVERY_S = 5.0
 _SETTLE_S = 45.0  # the longest delay of a restart, and what follows it
+_LONGEST_REST_S = 300.0  # start, recovery and end of a run together
 _AFTERWARDS_S = 8.0  # quiet, in which the robot's list has to become empty
 
 
@@ -59,7 +60,7 @@ class Runner:
         self._order = itertools.count()
         self._waiting: list[tuple[float, int, Steps]] = []
         self._told_robot = self._said = 0.0
-        self._supervisor_ended = False
+        self._shown: set[str] = set()
 
     def run(self) -> None:
         """Do everything; the run's fields say what came of it."""
@@ -67,7 +68,7 @@ class Runner:
         with contextlib.ExitStack() as stack:
             self._robot = stack.enter_context(SimulatedRobot())
             host_ip, port = (isolation.SERVICE_IP, 21100) if isolated else ("127.0.0.1", _free_port())
-            self._pipeline = Pipeline(self._folder, self._robot, host_ip, port)
+            self._pipeline = Pipeline(self._folder, self._robot, host_ip, port, self._run.duration_s + _LONGEST_REST_S)
             stack.callback(self._pipeline.kill_all)
             self._crowd = Crowd(self._pipeline, self._run.seed)
             stack.callback(self._crowd.end)
@@ -201,6 +202,11 @@ class Runner:
             f"---- {self._elapsed():6.0f} s  {sum(self._run.injected.values())} faults, "
             f"{status.get('images', 0)} images, {status.get('violations', 0)} violations, broken now: {pending}"
         )
+        for invariant, examples in status.get("examples", {}).items():
+            for example in examples:
+                if f"{invariant}{example}" not in self._shown:
+                    self._shown.add(f"{invariant}{example}")
+                    _say(f"!!!! {invariant} {example}")
 
 
 def chaos(seed: int, duration_s: float, only: Sequence[str], keep: Path | None) -> Run:
