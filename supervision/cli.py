@@ -70,12 +70,15 @@ def _supervise(flags: argparse.Namespace, login: Login) -> int:
         # The loop waits meanwhile: no camera is searched, no name looked up. No cameras in the file are none at all.
         return settings_from_flags(flags, folder, find=dict, known=settings, login=login)
 
-    _warn(settings)
     output = Output(_STDOUT)
     repeat = settings.simulate or os.isatty(_STDOUT)
     display = Display(settings, output, repeat=repeat)
     return Supervisor(
-        settings, duration_s=flags.duration, show=display.show, reload=reload if flags.config else None
+        settings,
+        duration_s=flags.duration,
+        on_start=lambda: _warn(settings),
+        show=display.show,
+        reload=reload if flags.config else None,
     ).run()
 
 

@@ -44,7 +44,8 @@ _log = logging.getLogger(__name__)
 class Supervisor:
     """Runs one instance until it is told to stop, its time is over, or there is nothing left to do.
 
-    `show` is called with every published status, `reload` makes new settings when SIGHUP asks for them.
+    `on_start` is called once the instance is ours, `show` with every published status; `reload` makes new settings
+    when SIGHUP asks for them.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Supervisor:
         settings: Settings,
         *,
         duration_s: float | None = None,
+        on_start: Callable[[], None] = lambda: None,
         show: Callable[[Status], None] = lambda _: None,
         reload: Callable[[], Settings] | None = None,
         modules: Mapping[Kind, str] = MODULES,
@@ -59,6 +61,7 @@ class Supervisor:
     ) -> None:
         self._settings = settings
         self._duration_s = duration_s
+        self._on_start = on_start
         self._show = show
         self._reload = reload
         self._modules = modules
@@ -82,6 +85,7 @@ class Supervisor:
         self._has_terminal = os.isatty(0)  # asked now: a terminal that has hung up is none any more
         with contextlib.ExitStack() as stack:
             lock = stack.enter_context(InstanceLock(self._settings.instance))
+            self._on_start()
             if killed := kill_leftovers(self._settings.instance):
                 _log.warning("killed %d processes that an earlier run had left", killed)
             if removed := lock.remove_all_names():
