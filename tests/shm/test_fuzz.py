@@ -4,6 +4,7 @@ import collections
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import time
@@ -114,7 +115,7 @@ def fuzz_headers(rounds: int) -> "collections.Counter[str]":
         try:
             header = layout.unpack_header(page)
         except layout.LayoutError as error:
-            ends[str(error).rstrip("0123456789").split(":")[-1].split(";")[0]] += 1
+            ends[re.sub("[0-9]+", "N", str(error))] += 1
         else:
             ends["none"] += 1
             assert header.layout.total_bytes <= layout.SLOTS_OFFSET + 64 * (4096 + layout.MAX_PAYLOAD_BYTES)
