@@ -81,7 +81,8 @@ class Faults:
         }.get(kind.about, ())
         if kind.about in ("camera", "servicer") and self._pipeline.running_pid(injection.target) is None:
             raise Unable(f"{injection.target} is not running")
-        if kind.about == "supervisor" and self._pipeline.running_pid(SERVICER) is None:
+        needs_supervisor = kind.about == "supervisor" or kind.name.startswith("reload_")
+        if needs_supervisor and self._pipeline.running_pid(SERVICER) is None:
             raise Unable("the pipeline is still starting")
         figure = REBOOT_CLOCK_STEP_S if injection.kind == "robot_reboot" else self._step_s(injection)
         self._tell(
@@ -251,7 +252,7 @@ class Faults:
 
     def _hang_up(self) -> None:
         process: subprocess.Popen[bytes] | None = self._pipeline.process
-        if process is not None and self._pipeline.child(SERVICER) is not None:  # before, SIGHUP is not handled yet
+        if process is not None:
             process.send_signal(signal.SIGHUP)
 
 

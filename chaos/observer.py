@@ -4,7 +4,9 @@
 counts to stdout every second, and everything it found when its stdin says so or ends.
 """
 
+import heapq
 import json
+import math
 import os
 import queue
 import socket
@@ -22,16 +24,23 @@ from chaos.pipeline import CAMERAS
 
 SOCKET = "observer.sock"
 _STATUS_EVERY_S = 1.0
+_PATIENCE_S = 0.7
 
 
 class Observer:
-    """Collects facts in one queue, and judges them one after the other."""
+    """Collects facts in one queue, and judges them in the order of their times.
+
+    They come through several threads and sockets: a process's end may be known before the fact that it was killed. So
+    each waits for a moment, for those that happened before it.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._facts: queue.SimpleQueue[Fact | None] = queue.SimpleQueue()
         self._judges = Judges(CAMERAS)
         self._images = 0
+        self._waiting: list[tuple[float, int, Fact]] = []
+        self._arrived = 0
 
     def run(self, instance: str, tag: str, log: Path) -> None:
         """Observe until stdin says that it is over."""
@@ -66,12 +75,20 @@ class Observer:
     def _judge(self) -> None:
         said = time.monotonic()
         while (fact := self._facts.get()) is not None:
-            self._images += isinstance(fact, ImageSeen)
-            self._judges.take(fact)
+            self._arrived += 1
+            heapq.heappush(self._waiting, (fact.t, self._arrived, fact))
+            self._take_until(time.monotonic() - _PATIENCE_S)
             if time.monotonic() - said > _STATUS_EVERY_S:
                 said = time.monotonic()
                 _say(self._status())
+        self._take_until(math.inf)
         _say({"images": self._images, "result": self._judges.finish()})
+
+    def _take_until(self, t: float) -> None:
+        while self._waiting and self._waiting[0][0] <= t:
+            _, _, fact = heapq.heappop(self._waiting)
+            self._images += isinstance(fact, ImageSeen)
+            self._judges.take(fact)
 
     def _status(self) -> dict[str, object]:
         tally, world = self._judges.tally, self._judges.world
@@ -81,7 +98,7 @@ class Observer:
             "pending": [f"{episode.fault.kind} {episode.fault.target}".strip() for episode in world.pending],
             "faults": list(world.robot.faults) if world.robot else [],
             "examples": {name: count.examples for name, count in tally.counts.items() if count.examples},
-            "backlog": self._facts.qsize(),
+            "backlog": self._facts.qsize() + len(self._waiting),
         }
 
 
