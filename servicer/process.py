@@ -43,6 +43,7 @@ _GRACE_S = 1.0
 def run(lifeline: Lifeline) -> int:
     """Serve until SIGTERM; the exit code says why it ended."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)  # a traceback for each header that is no text
     server.raise_descriptor_limit()
     memory.use_one_heap()
     cv2.setNumThreads(1)  # requests are parallel already

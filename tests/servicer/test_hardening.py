@@ -4,6 +4,7 @@ import contextlib
 import json
 import logging
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -31,6 +32,7 @@ from tests.servicer.test_process import (  # noqa: F401  the fixtures
     ServicerProcess,
     configuration,
     is_beat,
+    is_registered,
     robot,
 )
 
@@ -167,6 +169,24 @@ def test_descriptors_are_enough_for_many_connections() -> None:
         command = [sys.executable, "-c", program.format(hard=hard)]
         printed = subprocess.run(command, cwd=PROJECT, capture_output=True, check=True, timeout=60).stdout
         assert list(map(int, printed.split())) == expected
+
+
+def test_nobody_writes_into_the_log(configuration: dict[str, Any], robot: Any) -> None:  # noqa: ARG001, F811
+    """Headers that are no text or that gRPC finds wrong, before it is known who sends them."""
+    with ServicerProcess(configuration) as servicer:
+        servicer.report(is_registered)
+        before, port = servicer.log, configuration["service"]["port"]
+        broken = [bare_http2.opening().replace(b"trailers", no_text) for no_text in (b"\xff" * 8, b"sreliart")]
+        broken.append(bare_http2.opening().replace(b"application/grpc", b"\xff" * 16))
+        broken.append(bare_http2.opening(path="/\x00" + "a" * 40).replace(b"front", b"\xfe" * 5))
+        for said in broken:
+            with bare_http2.connected(port, bare_http2.GREETING + said) as connection:
+                assert connection.recv(1000)
+        with bare_http2.connected(port, bare_http2.GREETING + bare_http2.asking_for_raw()) as connection:
+            assert connection.recv(1000)
+        servicer.forget_reports()
+        servicer.report(is_beat)
+        assert not re.search("Traceback|metadata|ncoding", servicer.log.removeprefix(before))
 
 
 @contextlib.contextmanager
