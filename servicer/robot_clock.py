@@ -33,8 +33,8 @@ class RobotClock:
     def set_skew(self, skew_ns: int, synced_wall_ns: int) -> None:
         """Take over a time sync's result: robot wall clock minus this computer's.
 
-        `synced_wall_ns` is what `wall_minus_monotonic_ns` said before the sync began: if the wall clock was stepped
-        meanwhile, the result is wrong, and `wall_clock_jumped` says so at once.
+        `synced_wall_ns` is what `wall_minus_monotonic_ns` said before the sync began. If the wall clock was stepped
+        meanwhile, half of the step is in the result: see `wall_clock_stepped_since`.
         """
         self._synced_wall_ns = synced_wall_ns
         self.offset_ns = skew_ns + synced_wall_ns
@@ -51,7 +51,7 @@ class RobotClock:
 
     def wall_clock_jumped(self) -> bool:
         """Whether this computer's wall clock was stepped since the last sync began: time for a new one."""
-        return abs(wall_minus_monotonic_ns() - self._synced_wall_ns) > _JUMP_NS
+        return wall_clock_stepped_since(self._synced_wall_ns)
 
 
 class AcquisitionTimes:
@@ -89,6 +89,11 @@ class AcquisitionTimes:
         earlier = [known_ns for number, known_ns in self._known.items() if number < frame_number]
         later = [known_ns for number, known_ns in self._known.items() if number > frame_number]
         return max([min([robot_ns, *later]), *earlier])
+
+
+def wall_clock_stepped_since(wall_ns: int) -> bool:
+    """Whether this computer's wall clock was stepped since `wall_minus_monotonic_ns` said this."""
+    return abs(wall_minus_monotonic_ns() - wall_ns) > _JUMP_NS
 
 
 def wall_minus_monotonic_ns() -> int:

@@ -19,7 +19,7 @@ from bosdyn.client.exceptions import UnauthenticatedError
 from servicer.fault import Fault, is_ours
 from servicer.image_log import ImageLog, LoggedMessage
 from servicer.peers import AllowedPeers
-from servicer.robot_clock import RobotClock, wall_minus_monotonic_ns
+from servicer.robot_clock import RobotClock, wall_clock_stepped_since, wall_minus_monotonic_ns
 from servicer.robot_connection import RobotConnection, explain
 from supervision.settings import RobotSettings, ServiceSettings
 
@@ -170,7 +170,9 @@ class RobotLink:
 
     def _sync_time(self, connection: RobotConnection) -> None:
         synced_wall_ns = wall_minus_monotonic_ns()
-        self._clock.set_skew(connection.clock_skew_ns(), synced_wall_ns)
+        skew_ns = connection.clock_skew_ns()
+        if not wall_clock_stepped_since(synced_wall_ns):  # else the last offset is still right, and the next turn syncs
+            self._clock.set_skew(skew_ns, synced_wall_ns)
 
     def _reconcile(self, connection: RobotConnection) -> None:
         """Make the robot show what is really broken.

@@ -15,6 +15,7 @@ from tests.end_to_end.running import OK, Pipeline
 from tests.end_to_end.test_images import pixels
 
 RAW = image_pb2.Image.FORMAT_RAW
+SYNC_ERROR_S = 0.1  # of robot time, on a busy computer
 
 
 @dataclass
@@ -79,6 +80,8 @@ class Client:
         time_ns = answer.shot.acquisition_time.ToNanoseconds()
         if (age_s := (asked_ns - time_ns) / 1e9) > self._max_age_s:
             answers.wrong.append(f"{age_s:.2f} s old")
+        if (ahead_s := (time_ns - self._pipeline.robot.now_ns()) / 1e9) > SYNC_ERROR_S:
+            answers.wrong.append(f"from {ahead_s:.2f} s ahead")
         try:
             number = pattern.check(pixels(answer), self._camera, order="rgb")
         except pattern.PatternError as error:

@@ -71,8 +71,6 @@ def test_wall_clock_jumps(stepped: tuple[Pipeline, Clock], row: Rows) -> None:
             pipeline.wait(lambda: pipeline.robot.calls["TimeSyncService/TimeSyncUpdate"] > syncs, "a sync", 10.0)  # noqa: B023
             pipeline.wait(lambda: answers.ok > ok + 30, "the client is served", 20.0)  # noqa: B023
             assert answers.wrong == []
-            behind_s = (pipeline.robot.now_ns() - answers.last_time_ns) / 1e9
-            assert 0 <= behind_s < 1.0
     assert (answers.refused, answers.failed) == (0, [])
     row("M18").at_most("restarts", sum(pipeline.child(name).restarts for name in CHILDREN), 0)
     assert [pipeline.pid(name) for name in CHILDREN] == pids

@@ -7,12 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from bosdyn.api.service_fault_pb2 import ServiceFault, ServiceFaultId
 
-from servicer import robot_connection, robot_link
+from servicer import robot_clock, robot_connection, robot_link
 from servicer.fault import (
     CAPTURE_FAULT,
     DECODE_FAULT,
@@ -24,6 +25,7 @@ from servicer.fault import (
 )
 from servicer.health import Health
 from servicer.robot_clock import wall_minus_monotonic_ns
+from servicer.robot_connection import RobotConnection
 from servicer.robot_link import _REGISTER_EVERY_S  # as it is in the field: the tests shorten the module's
 from shm import Encoding
 from simulated_robot import Misbehaviour, Refusal, SimulatedRobot
@@ -41,6 +43,7 @@ EVERY_FAULT = {
     PEERS_FAULT: Fault("10.0.0.1"),
 }
 SKEW_TOLERANCE_NS = 20_000_000
+HOUR_NS = 3600 * 10**9
 
 
 @pytest.fixture(autouse=True)
@@ -104,6 +107,27 @@ def test_a_step_of_our_wall_clock_is_answered_by_a_sync(running: Linked) -> None
     wait_for(lambda: running.robot.calls["TimeSyncService/TimeSyncUpdate"] > syncs)
     wait_for(lambda: not running.clock.wall_clock_jumped())
     assert abs(time.monotonic_ns() + running.clock.offset_ns - running.robot.now_ns()) < SKEW_TOLERANCE_NS  # type: ignore[operator]  # known by now
+
+
+@pytest.mark.row("M18")
+def test_a_sync_during_which_our_wall_clock_is_stepped_is_not_believed(
+    running: Linked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the step is in it: the offset stays as it was, and the next turn tries again."""
+    offset_ns, real = running.clock.offset_ns, RobotConnection.clock_skew_ns
+    steps: list[int] = []
+
+    def step_meanwhile(connection: RobotConnection) -> int:
+        skew_ns = real(connection)
+        steps.append(HOUR_NS)
+        return skew_ns - HOUR_NS // 2
+
+    stepped = SimpleNamespace(monotonic_ns=time.monotonic_ns, time_ns=lambda: time.time_ns() + sum(steps))
+    monkeypatch.setattr(robot_clock, "time", stepped)
+    monkeypatch.setattr(RobotConnection, "clock_skew_ns", step_meanwhile)
+    steps.append(HOUR_NS)
+    wait_for(lambda: len(steps) >= 4)
+    assert running.clock.offset_ns == offset_ns
 
 
 def test_the_faults_on_the_robot_follow(running: Linked) -> None:
