@@ -14,10 +14,11 @@ from chaos.facts import (
     Tick,
     WritersSeen,
 )
+from chaos.schedule import BY_NAME
 from chaos.tally import Tally
 from chaos.world import Death, Episode, World
 
-WINDOW_S = 3.0
+WINDOW_S = 5.0
 KEPT_RATE = 0.95
 CRASH_S, HANG_S = 2.0, 7.0
 LOOK_S = 0.25  # until one of the clients asks for this camera again
@@ -143,7 +144,8 @@ class CameraJudge:
         fault = episode.fault
         if not fault.ends_process or fault.target not in self._world.cameras:
             return
-        since = fault.t if fault.kind in _HANGS else max(episode.over or fault.t, fault.t)
+        lasted = BY_NAME[fault.kind].hold_s[1] > 0  # then whoever still met it had to end first
+        since = episode.works_after or fault.t if lasted else fault.t
         others = [
             other for other in self._world.episodes if other is not episode and other.overlaps(fault.t, recovered)
         ]

@@ -93,7 +93,7 @@ def slow_neighbour(story: Story) -> None:
     """Every tenth frame of rear is missing while front is stopped."""
     story.inject(1, "stop", "front", ends=True)
     number, t = 20_000, story.t
-    for step in range(40):
+    for step in range(60):
         number += 1 if step % 10 else 2
         story.tell(RingSeen(t + step / 9, "rear", 1, 10_000 + step, t + step / 9))
 
