@@ -45,6 +45,22 @@ def row(request: pytest.FixtureRequest) -> Callable[[str], MeasuredRow]:
     return lambda name: MeasuredRow(name, _result_of(request.node), show)
 
 
+@pytest.fixture
+def one_of_the_runs(request: pytest.FixtureRequest) -> int:
+    """Which of the runs this is, for a test that does not repeat its row by itself."""
+    return int(request.param)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Repeat the tests that take figures, unless they do it themselves, or take minutes."""
+    runs = metafunc.config.getoption("--runs")
+    takes_figures = metafunc.definition.get_closest_marker("row") and "row" in metafunc.fixturenames
+    repeats_itself = "runs" in metafunc.fixturenames or metafunc.definition.get_closest_marker("soak")
+    if runs > 1 and takes_figures and not repeats_itself:
+        metafunc.fixturenames.append(one_of_the_runs.__name__)
+        metafunc.parametrize(one_of_the_runs.__name__, range(runs), indirect=True)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Keep what became of a test that shows a row: the worst of its set-up, its call and its end."""

@@ -78,9 +78,9 @@ def test_killed_worker(fleet: Fleet, row: Rows, runs: int) -> None:
 
 @pytest.mark.row("M1")
 @pytest.mark.parametrize("kills", [4, pytest.param(200, marks=[pytest.mark.soak, pytest.mark.timeout(3600)])])
-def test_kills_at_random_moments(fleet: Fleet, row: Rows, kills: int) -> None:
+def test_kills_at_random_moments(fleet: Fleet, row: Rows, runs: int, kills: int) -> None:
     """Whenever a worker is killed, no client sees a torn, old or backward frame, and a new one comes within 2 s."""
-    for _ in range(kills):
+    for _ in range(max(kills, runs)):
         harm(*fleet.camera(), kill, row("M1"), BACK_S)
 
 
