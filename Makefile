@@ -1,6 +1,6 @@
 # Every target does its own set-up. PYTHON chooses the interpreter, each has an environment of its own:
 #   make demo [DURATION=10] [CAMERAS="0 clip.mp4"]     make test [PYTHON=python3.13]     make check
-#   make chaos [DURATION=600] [SEED=1] [REPORT=chaos.json]     make soak
+#   make chaos [DURATION=600] [SEED=1] [REPORT=chaos.json]     make soak     make reliability [RUNS=20]
 
 PYTHON ?= python3
 ENV := .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')

@@ -50,6 +50,7 @@ def violated(report: dict[str, Any]) -> set[str]:
     return {name for name, count in counts.items() if count["violations"]}
 
 
+@pytest.mark.row("M35")
 @pytest.mark.slow
 def test_short_run(tmp_path: Path) -> None:
     """Some faults, eight clients, an observer: it finishes, everybody recovers, and nothing wrong is ever served."""
@@ -60,6 +61,7 @@ def test_short_run(tmp_path: Path) -> None:
     assert report["observed"]["result"]["not_recovered"] == []
 
 
+@pytest.mark.row("M35")
 @pytest.mark.soak
 @pytest.mark.parametrize("seed", [1, 2])
 def test_long_run(tmp_path: Path, seed: int) -> None:
