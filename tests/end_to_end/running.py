@@ -39,12 +39,16 @@ _POLL_S = 0.02
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A running pipeline. `images` goes through the robot's proxy, by the authority in the robot's directory."""
+    """A running pipeline. `images` goes through the robot's proxy, by the authority in the robot's directory.
+
+    `address` is where the servicer listens, for clients that do not come through the robot.
+    """
 
     process: "subprocess.Popen[bytes]"
     instance: str
     robot: SimulatedRobot
     images: ImageClient
+    address: str
     log_file: Path
     _board: BoardReader = field(repr=False)
 
@@ -98,11 +102,6 @@ class Pipeline:
         """Wait for a condition; returns the seconds it took, and fails with the end of the log."""
         return wait(condition, what, within_s, self.log)
 
-    @property
-    def address(self) -> str:
-        """Where the servicer listens: for clients that do not come through the robot."""
-        return f"127.0.0.1:{self.child('servicer').facts['port']}"
-
     def log(self) -> str:
         """The end of the supervisor's output."""
         return self.log_file.read_text(errors="replace")[-4000:]
@@ -125,16 +124,18 @@ def running_pipeline(
     with SimulatedRobot() as robot:
         config = folder / f"{instance}.toml"
         config.write_text(toml(cameras))
+        port = free_port()
         process, log_file = start_supervisor(
             folder,
             *("127.0.0.1", "--robot-port", str(robot.port), "--robot-ca", str(robot.ca_file)),
-            *("--guid", "guid", "--secret", "secret", "--host-ip", "127.0.0.1", "--port", str(free_port())),
+            *("--guid", "guid", "--secret", "secret", "--host-ip", "127.0.0.1", "--port", str(port)),
             *("--instance", instance, "--config", str(config), *flags),
             tag=instance,
             **start,
         )
         try:
-            yield Pipeline(process, instance, robot, _images(robot, process, log_file), log_file, BoardReader(instance))
+            images = _images(robot, process, log_file)
+            yield Pipeline(process, instance, robot, images, f"127.0.0.1:{port}", log_file, BoardReader(instance))
         finally:
             end(process, log_file)
         assert names_of(instance) == []

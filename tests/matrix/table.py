@@ -4,6 +4,7 @@ python -m tests.matrix.table [folder of results] [page]
 """
 
 import ast
+import functools
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ END = "<!-- end of the fault matrix -->"
 HEAD = "| row | fault | expected | bound | worst | tests |\n|---|---|---|---|---|---|"
 
 
+@functools.cache
 def marked_tests(folder: Path = PROJECT_FOLDER / "tests") -> dict[str, list[str]]:
     """The test functions that carry each row's marker, run or not."""
     found = defaultdict(list)

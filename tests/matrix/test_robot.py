@@ -15,7 +15,7 @@ from tests.matrix.client import Client
 from tests.matrix.fleet import ABSENT_FAULT, await_answers
 from tests.matrix.recording import MeasuredRow
 
-CALLS = 300
+CALLS = 200
 REGISTERED_S = 35.0
 FAULTS_S = 5.0
 DOWN_S = 3.0

@@ -52,7 +52,6 @@ def back_s(pipeline: Pipeline, harm: signal.Signals) -> float:
 
     pipeline.wait(is_back, "the service is back and registered", PATIENCE_S)
     took_s = time.monotonic() - started_s
-    assert pipeline.address == address
     assert SERVICE_NAME in pipeline.robot.services
     return took_s
 
