@@ -9,10 +9,9 @@ from chaos.world import World
 WARM_UP_S = 30.0  # threads, caches and connections of a new process
 LEAST_FIT_S = 60.0
 
-# Lines of the log in one minute: 1/s, and for what was done to the pipeline its transitions, with the stack of a
-# process that ended.
-LINES_PER_MINUTE, LINES_PER_FAULT, LINES_PER_END = 60, 6, 60
-REPETITIONS_PER_MINUTE, REPETITIONS_PER_FAULT = 12, 3
+# In one minute: a line a second, one more for each fault, and what a supervisor says when it starts.
+LINES_PER_MINUTE, LINES_PER_FAULT, LINES_PER_START = 60, 1, 15
+REPETITIONS_PER_MINUTE, REPETITIONS_PER_FAULT = 12, 1
 
 
 @dataclass(frozen=True)
@@ -103,12 +102,12 @@ class ResourceJudge:
 
     def _judge_log(self, seen: LogSeen) -> None:
         recent = [e.fault for e in self._world.episodes if e.overlaps(seen.t - 65.0, seen.t)]
-        ends = sum(1 + 3 * (SUPERVISOR in fault.concerns) for fault in recent if fault.ends_process)
-        most_lines = LINES_PER_MINUTE + LINES_PER_FAULT * len(recent) + LINES_PER_END * ends
+        starts = sum(SUPERVISOR in fault.concerns for fault in recent)
+        most_lines = LINES_PER_MINUTE + LINES_PER_FAULT * len(recent) + LINES_PER_START * starts
         most_repeated = REPETITIONS_PER_MINUTE + REPETITIONS_PER_FAULT * len(recent)
         wrong = None
         if seen.lines > most_lines:
-            wrong = f"{seen.lines} lines in a minute with {len(recent)} faults, {ends} of them ends"
+            wrong = f"{seen.lines} lines in a minute with {len(recent)} faults"
         elif seen.most > most_repeated:
             wrong = f"{seen.most} times in a minute: {seen.text}"
         self._tally.check("I14", seen.t, wrong)
