@@ -26,12 +26,9 @@ def text(run: Run) -> str:
         f"injected, {run.observed.get('images', 0)} images checked; the plan's 0 is t={run.started:.2f}",
         *([f"left out: what needs {' or '.join(run.left_out)} of its own"] if run.left_out else []),
         *([f"NOT FINISHED: {run.trouble}"] if run.trouble else []),
-        "",
         *_faults(run, result.get("recoveries", [])),
-        "",
         *_invariants(result.get("invariants", {})),
         *_notes(result),
-        "",
         *_load(result),
         "everything held" if is_clean(run) else "NOT everything held",
     ]
@@ -77,14 +74,11 @@ def _notes(result: dict[str, Any]) -> list[str]:
 
 def _load(result: dict[str, Any]) -> list[str]:
     """How busy the machine was: others on it can break what is promised for a machine of one's own."""
-    lines = []
+    told = []
     for whose, key in (("this run", "own_cores"), ("others", "other_cores")):
-        cores = [value for value in result.get(key, []) if value is not None]
-        if cores:
-            lines.append(
-                f"cores kept busy by {whose}: {sum(cores) / len(cores):.2f} on average, at most {max(cores):.2f}"
-            )
-    return lines
+        if cores := [value for value in result.get(key, []) if value is not None]:
+            told.append(f"{whose} {sum(cores) / len(cores):.2f} (at most {max(cores):.2f})")
+    return [f"cores kept busy by {', by '.join(told)}"] if told else []
 
 
 def _percentile(times: list[float], share: float) -> float:
