@@ -14,10 +14,11 @@ from supervision.lifeline import ErrorCode
 
 PROJECT_FOLDER = Path(__file__).resolve().parents[1]
 PARITY = (PROJECT_FOLDER / "docs" / "sdk-parity.md").read_text()
+RELIABILITY = (PROJECT_FOLDER / "docs" / "reliability.md").read_text()
 FAULTS = (PROJECT_FOLDER / "docs" / "faults.md").read_text()
 
 RING = path_of(segment_name("spot-cameras", "front"))
-POST_MORTEM = "/var/lib/spot-cameras/spot-cameras/front-20260102-030405.txt"
+POST_MORTEM = "/var/lib/spot-cameras/spot-cameras/front.3.txt"
 SAID: dict[ErrorCode, str] = {  # by a camera's process, or by the supervisor about it
     "absent": "there is no /dev/video2; present: /dev/video0",
     "open_failed": "/dev/video0 opens, but does not stream: the device is busy",
@@ -65,21 +66,27 @@ def examples() -> dict[str, Fault]:
     }
 
 
-def test_every_test_that_parity_names_exists() -> None:
-    """A row of docs/sdk-parity.md is worth what the tests that it names are."""
+@pytest.mark.parametrize(("page", "least"), [(PARITY, 80), (RELIABILITY, 100)], ids=["parity", "reliability"])
+def test_every_test_that_a_page_names_exists(page: str, least: int) -> None:
+    """A row of such a page is worth what the tests that it names are."""
     defined = {
         name
         for path in (PROJECT_FOLDER / "tests").rglob("test_*.py")
         for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
     }
-    named = set(re.findall(r"\btest_\w+", PARITY)) - {"test_docs"}
-    assert len(named) > 80
+    named = set(re.findall(r"\btest_\w+", page)) - {"test_docs"}
+    assert len(named) > least
     assert not named - defined
 
 
 def test_every_defect_has_its_row() -> None:
     """The reference knows 43."""
     assert re.findall(r"^\| D(\d+) \|", PARITY, re.MULTILINE) == [str(number) for number in range(1, 44)]
+
+
+def test_every_failure_mode_has_its_row() -> None:
+    """The reference knows 37."""
+    assert re.findall(r"^\| F-(\d+) \|", RELIABILITY, re.MULTILINE) == [str(number) for number in range(1, 38)]
 
 
 def test_every_link_leads_somewhere() -> None:
