@@ -19,22 +19,29 @@ class ServiceManager:
         self._watchdog_due_ns = 0
 
     def update(self, status: Status, required: set[str]) -> None:
-        """Tell what is new. Ready is who serves, and has a frame or an error of each `required` camera."""
+        """Tell what is new. Ready is when the service and each `required` camera work, or have an error to show.
+
+        A service manager that waited for more would end all that works again and again.
+        """
         if status.updated_ns >= self._watchdog_due_ns:
             self._watchdog_due_ns = status.updated_ns + _watchdog_interval_ns()
             _tell("WATCHDOG=1")
         if (words := ", ".join(map(_in_words, status.children))) != self._said_status:
             self._said_status = words
             _tell(f"STATUS={words}")
-        known = {child.name for child in status.children if child.frame_number is not None or child.error_code}
-        serving = any(child.kind == "servicer" and child.state == "running" for child in status.children)
-        if not self._said_ready and serving and required <= known:
+        waited_for = [child for child in status.children if child.kind == "servicer" or child.name in required]
+        if not self._said_ready and all(map(_is_known, waited_for)):
             self._said_ready = True
             _tell("READY=1")
 
     def say_stopping(self) -> None:
         """Tell that the end has begun."""
         _tell("STOPPING=1")
+
+
+def _is_known(child: ChildRecord) -> bool:
+    works = child.frame_number is not None if child.kind == "camera" else child.state == "running"
+    return works or child.error_code is not None
 
 
 def _in_words(child: ChildRecord) -> str:

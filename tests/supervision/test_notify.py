@@ -46,6 +46,19 @@ def test_not_ready_while_a_camera_is_silent(tmp_path: Path, monkeypatch: pytest.
             assert b"READY=1" not in heard
 
 
+def test_ready_although_the_servicer_cannot_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One whose port is taken has an error to show: no service manager ends cameras that work again and again."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(10)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        service = {"authority": "x/absent"}
+        with RunningSupervisor(tmp_path / "log", {"front": "work"}, service=service) as supervisor:
+            wait_for(lambda: manager.recv(1000) == b"READY=1", "READY=1")
+            servicer = supervisor.wait_until("servicer", lambda child: child.error_code is not None)
+            assert servicer.state != "running"
+
+
 def test_watchdog_is_of_the_loop_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A supervisor whose loop does not turn says nothing: whoever waits for WATCHDOG=1 starts it again."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
