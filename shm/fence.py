@@ -6,49 +6,59 @@ In this order only: `acquire` then `release` would let accesses move in from bot
 
 Threads, and even processes, may share one fence: whoever acquires has released before, so a token is always there.
 A process makes only one: a SIGKILL inside glibc's sem_open leaves a nameless `sem.XXXXXX` that nobody dares to sweep.
+
+A semaphore needs a page of /dev/shm. Where that is full, or may not be written, the same two steps on a lock of each
+thread take its place: CPython makes its locks of a semaphore outside /dev/shm (up to 3.12), or of an atomic word.
 """
 
 import contextlib
-import errno
 import functools
 import os
+import threading
 
 import posix_ipc
 
 from shm import names
-from shm.errors import shm_full
-
-_CLOSED = f"{names.SHM_DIR} may not be written: whoever reads makes a semaphore there too, for a moment"
 
 
 class Fence:
-    """A semaphore of this process alone; its name is gone at once.
-
-    Raises ShmFullError if not even that has room, OSError if nothing may be made in /dev/shm.
-    """
+    """A semaphore of this process alone; its name is gone at once. Without a semaphore, a lock of each thread."""
 
     def __init__(self, instance: str) -> None:
-        name = names.fence_name(instance, os.getpid())
-        try:
-            self._semaphore = posix_ipc.Semaphore(name, posix_ipc.O_CREX, mode=0o600)
-        except posix_ipc.PermissionsError as error:
-            raise OSError(errno.EACCES, _CLOSED) from error
-        except OSError as error:
-            if error.errno == errno.EROFS:
-                raise OSError(errno.EROFS, _CLOSED) from error
-            if error.errno != errno.ENOSPC:
-                raise
-            raise shm_full("a semaphore", 4096) from error
-        with contextlib.suppress(posix_ipc.ExistentialError):  # a starting supervisor swept it in this very moment
-            self._semaphore.unlink()
+        self._semaphore = _semaphore(names.fence_name(instance, os.getpid()))
+        self._locks = _TakenLocks()
 
     def __call__(self) -> None:
         """Order every access before this call before every access after it."""
-        self._semaphore.release()
-        self._semaphore.acquire(0)
+        if self._semaphore is not None:
+            self._semaphore.release()
+            self._semaphore.acquire(0)
+        else:
+            lock = self._locks.mine
+            lock.release()
+            lock.acquire()
+
+
+class _TakenLocks(threading.local):
+    """A lock per thread, which has it: another thread's would not let itself be released twice."""
+
+    def __init__(self) -> None:
+        self.mine = threading.Lock()
+        self.mine.acquire()
+
+
+def _semaphore(name: str) -> "posix_ipc.Semaphore | None":
+    """Make a semaphore without a name; None if /dev/shm is full, or may not be written."""
+    try:
+        semaphore = posix_ipc.Semaphore(name, posix_ipc.O_CREX, mode=0o600)
+    except (OSError, posix_ipc.PermissionsError):
+        return None
+    with contextlib.suppress(posix_ipc.ExistentialError):  # a starting supervisor swept it in this very moment
+        semaphore.unlink()
+    return semaphore
 
 
 @functools.cache
 def fence_of_this_process(instance: str) -> Fence:
-    """The fence that all rings of an instance share in this process. Raises what Fence raises."""
+    """The fence that all rings of an instance share in this process."""
     return Fence(instance)

@@ -19,8 +19,10 @@ class FrameRate:
         """Take the count of a beat. Beats without a new frame say nothing about the rate."""
         if frames == (self._beats[-1][1] if self._beats else 0):
             return
+        if self._beats and now_ns <= self._beats[-1][0]:
+            self._beats.pop()  # of beats that came together only the last one has the time it was made at
         self._beats.append((now_ns, frames))
-        while len(self._beats) > 2 and self._beats[0][0] < now_ns - WINDOW_NS:  # noqa: PLR2004 - two make a rate
+        while len(self._beats) > 2 and self._beats[1][0] <= now_ns - WINDOW_NS:  # noqa: PLR2004 - two make a rate
             self._beats.popleft()
 
     def rate_hz(self, now_ns: int) -> float:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from shm import ForeignSegmentError
 from shm.board import BoardReader
 from shm.records import ChildRecord, Status
 from supervision.display import is_idle, shown_age, shown_state
@@ -29,13 +28,13 @@ def status_command(arguments: Sequence[str]) -> int:
     try:
         status = BoardReader(flags.instance).latest()
         held = is_held(flags.instance)
-    except (ForeignSegmentError, PermissionError) as error:
+    except ValueError as error:  # the name
+        parser.error(str(error))
+    except OSError as error:
         is_foreign = error.errno in (errno.EACCES, errno.EPERM)
         why = "belongs to another user: run status as that user" if is_foreign else error.strerror
         _write(_no_status(f"instance {flags.instance}: {why}", flags.instance, as_json=flags.json))
         return NO_STATUS
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
     if not held:
         _write(_not_running(flags.instance, status, as_json=flags.json))
         return NO_STATUS

@@ -15,6 +15,7 @@ import pytest
 from shm import BoardWriter, ShmFullError
 from shm.records import ChildRecord, Status
 from supervision.display import Display, summary
+from supervision.frame_rate import FrameRate
 from supervision.instance import lock_path
 from supervision.loop import Supervisor
 from supervision.output import Output
@@ -103,6 +104,20 @@ def test_document() -> None:
     assert {key for key in keys if f"`{key}`" not in schema} == set()
 
 
+def test_rate_after_a_pause_of_the_supervisor() -> None:
+    """Beats that waited in the pipe, and are read in one turn, make no camera faster than it is."""
+    rate = FrameRate()
+    for tenth in range(30):
+        rate.add(tenth * SECOND_NS // 10, 3 * (tenth + 1))
+    now_ns = 15 * SECOND_NS
+    for tenth in range(30, 150):
+        rate.add(now_ns, 3 * (tenth + 1))
+    for tenth in range(150, 170):
+        assert 25 < rate.rate_hz(now_ns) < 31
+        now_ns = tenth * SECOND_NS // 10 + SECOND_NS // 20
+        rate.add(now_ns, 3 * (tenth + 1))
+
+
 def test_line_a_second() -> None:
     """A camera is its rate, its age and its state; an error is named."""
     assert summary(FRONT, 10 * SECOND_NS) == "front 30.0 Hz  12 ms running"
@@ -184,6 +199,30 @@ def test_of_nothing() -> None:
     document = json.loads(run_status("--instance", instance, "--json").stdout)
     assert document["error"] == f"instance {instance}: not running"
     assert run_status("--instance", "A/B").returncode == 2
+
+
+_FILL = "mount -t tmpfs -o size=2m tmpfs /dev/shm && dd if=/dev/zero of=/dev/shm/x bs=4k 2>/dev/null; exec $0 $@"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount")
+def test_where_shm_is_full() -> None:
+    """`status` needs no room in /dev/shm: it is asked just when that is full."""
+    status = [sys.executable, str(PROJECT_FOLDER / "supervisor.py"), "status", "--json"]
+    command = ["unshare", "--mount", "sh", "-c", _FILL, *status]
+    asked = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert (asked.returncode, asked.stderr) == (1, "")
+    assert json.loads(asked.stdout)["error"] == "instance spot-cameras: not running"
+
+
+def test_whatever_keeps_it_from_knowing(capfd: pytest.CaptureFixture[str]) -> None:
+    """Anything that the system refuses is the documented document with a sentence, and exit code 1."""
+    path = lock_path(instance := new_instance())
+    path.symlink_to(path.name)
+    try:
+        assert status_command(["--instance", instance, "--json"]) == 1
+    finally:
+        path.unlink()
+    assert "symbolic links" in json.loads(capfd.readouterr().out)["error"]
 
 
 class FullBoard(BoardWriter):
