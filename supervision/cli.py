@@ -13,7 +13,8 @@ from supervision.discovery import NoCameraFoundError, list_devices, table_of
 from supervision.display import Display
 from supervision.flags import parse_flags, settings_from_flags
 from supervision.instance import AlreadyRunningError
-from supervision.line_budget import RESERVE, LineBudget
+from supervision.leftovers import UndyingLeftoverError
+from supervision.line_budget import LineBudget
 from supervision.login import Login
 from supervision.loop import Supervisor
 from supervision.output import Output, OutputHandler
@@ -43,7 +44,7 @@ def exit_code_of(run: Callable[[], int]) -> int:
     errors = Output(_STDERR)
     try:
         return run()
-    except (ConfigurationError, NoCameraFoundError, AlreadyRunningError) as error:
+    except (ConfigurationError, NoCameraFoundError, AlreadyRunningError, UndyingLeftoverError) as error:
         errors.write(f"supervisor.py: {error}")
         return error.exit_code
     except KeyboardInterrupt:  # before the supervisor took over the signals: nothing runs yet
@@ -101,7 +102,7 @@ def log_to_stderr(*, verbose: bool) -> None:
     handler = OutputHandler(Output(_STDERR), budget)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
-    children = OutputHandler(Output(_STDERR), budget, reserve=RESERVE)
+    children = OutputHandler(Output(_STDERR), budget, of_children=True)
     children.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logging.getLogger("child").addHandler(children)
     logging.getLogger("child").propagate = False

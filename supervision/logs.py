@@ -20,11 +20,9 @@ STACK_LINES = 400
 _WINDOW_NS = 1_000_000_000
 _FATAL = "Fatal Python error"  # faulthandler's first words
 
-_log = logging.getLogger("child")
-
 
 class ChildLog:
-    """The log of one child, over all its restarts. Lines come out as `[name] text` on the logger `child`.
+    """The log of one child, over all its restarts. Lines come out as `[name] text` on the logger `child.<name>`.
 
     `mask` takes out what must not be shown.
     """
@@ -32,6 +30,7 @@ class ChildLog:
     def __init__(self, name: str, mask: Callable[[bytes], bytes] = bytes) -> None:
         self.mask = mask
         self._name = name
+        self._log = logging.getLogger(f"child.{name}")
         self._unfinished = b""
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._stack: list[str] | None = None  # None until there is to be one
@@ -75,7 +74,7 @@ class ChildLog:
         self._window_start_ns, self._window_lines, self._window_bytes = now_ns, 0, 0
         self._is_heard = self._is_heard or self._processes.allows(now_ns)
         if self._suppressed and self._is_shown():
-            _log.info("[%s] … and %d more lines that are not shown", self._name, self._suppressed)
+            self._log.info("[%s] … and %d more lines that are not shown", self._name, self._suppressed)
             self._suppressed = 0
 
     def expect_stack(self) -> None:
@@ -101,10 +100,10 @@ class ChildLog:
         if not self._is_shown() or self._window_lines > LINES_PER_S or self._window_bytes > BYTES_PER_S:
             self._suppressed += 1
         else:
-            _log.info("[%s] %s", self._name, text)
+            self._log.info("[%s] %s", self._name, text)
 
     def _is_shown(self) -> bool:
-        return self._is_heard or _log.isEnabledFor(logging.DEBUG)  # whoever asks for more hears every process
+        return self._is_heard or self._log.isEnabledFor(logging.DEBUG)  # whoever asks for more hears every process
 
     def _keep(self, text: str) -> None:
         if self._stack is None and text.startswith(_FATAL):

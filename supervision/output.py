@@ -10,6 +10,7 @@ import time
 
 from supervision.line_budget import LineBudget
 
+_FIRST_LINES, _LAST_LINES = 3, 8  # of a record with more of them: what it says, and what a traceback ends with
 LINE_BYTES = 4000  # below a pipe's page: a pipe that polls writable takes this much without blocking
 
 
@@ -39,19 +40,32 @@ class Output:
 
 
 class OutputHandler(logging.Handler):
-    """A logging handler over `Output`; with a `budget`, as far as that allows and leaves its `reserve` of lines."""
+    """A logging handler over `Output`; with a `budget`, as far as that allows.
 
-    def __init__(self, output: Output, budget: LineBudget | None = None, *, reserve: int = 0) -> None:
+    With `of_children`, each logger has the share of a child in it. A record that is longer than the lines that are kept
+    for us alone would perhaps never be shown: then it is shown without its middle.
+    """
+
+    def __init__(self, output: Output, budget: LineBudget | None = None, *, of_children: bool = False) -> None:
         super().__init__()
         self._output = output
         self._budget = budget
-        self._reserve = reserve
+        self._of_children = of_children
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the formatted record."""
         text = self.format(record)
         if self._budget:
-            if not self._budget.allows(len(text.splitlines()), time.monotonic_ns(), reserve=self._reserve):
+            lines = _shortened(text.splitlines())
+            child = record.name if self._of_children else None
+            if not self._budget.allows(len(lines), time.monotonic_ns(), child=child):
                 return
-            text += self._budget.take_left_out()
+            text = "\n".join(lines) + self._budget.take_left_out()
         self._output.write(text)
+
+
+def _shortened(lines: list[str]) -> list[str]:
+    hidden = len(lines) - _FIRST_LINES - _LAST_LINES
+    if hidden <= 1:
+        return lines
+    return [*lines[:_FIRST_LINES], f"… {hidden} lines that -v shows …", *lines[-_LAST_LINES:]]

@@ -2,12 +2,15 @@
 
 import logging
 import os
+import subprocess
+import sys
 
 import pytest
 
-from supervision.line_budget import AT_ONCE, REFILL_NS, RESERVE, LineBudget
+from supervision.line_budget import AT_ONCE, RESERVE, LineBudget
 from supervision.logs import LINE_BYTES, LINES_PER_S, STACK_LINES, TAIL_LINES, ChildLog
 from supervision.output import Output, OutputHandler
+from supervision.process import PROJECT_FOLDER
 
 SECOND_NS = 1_000_000_000
 
@@ -114,7 +117,7 @@ def test_any_number_of_children_is_sixty_lines_a_minute() -> None:
     shown: list[tuple[int, str]] = []
     for second in seconds:
         for _ in range(20):
-            if budget.allows(1, second * SECOND_NS, reserve=RESERVE):
+            if budget.allows(1, second * SECOND_NS, child="front"):
                 shown.append((second, "child"))
         if budget.allows(1, second * SECOND_NS):
             shown.append((second, "own"))
@@ -125,6 +128,53 @@ def test_any_number_of_children_is_sixty_lines_a_minute() -> None:
     assert budget.take_left_out() == ""
 
 
+def test_child_that_floods_leaves_lines_for_the_others() -> None:
+    """However much some children write, at once or for an hour, one that begins to is heard."""
+    budget = LineBudget()
+
+    def shown(child: str, second: int) -> int:
+        return sum(budget.allows(1, second * SECOND_NS, child=child) for _ in range(1000))
+
+    assert [shown(child, 0) for child in ("front", "left", "rear")] == [18, 9, 5]
+    for second in range(3600):
+        for child in ("front", "left"):
+            shown(child, second)
+    assert shown("rear", 3600) >= 6
+
+
+def test_log_of_the_command_line_keeps_lines_for_the_supervisor() -> None:
+    """What it says itself is shown in the middle of a flood, and every child is."""
+    program = """
+import logging
+from supervision.cli import log_to_stderr
+from supervision.logs import ChildLog
+log_to_stderr(verbose=False)
+for second in range(100):
+    ChildLog("front").feed(b"flood\\n" * 1000, second * 10**9)
+ChildLog("rear").feed(b"help\\n", 10**9)
+for number in range(8):
+    logging.getLogger("supervision").info("own %d", number)
+"""
+    command = [sys.executable, "-c", program]
+    log = subprocess.run(command, cwd=PROJECT_FOLDER, capture_output=True, text=True, timeout=30, check=True).stderr
+    assert log.count("[front]") < AT_ONCE / 2
+    assert log.count("[rear] help") == 1
+    assert log.count(" own ") == 8
+
+
+def test_long_record_is_shown_without_its_middle() -> None:
+    """A traceback of any length fits into the lines that are kept for the supervisor: what it is about, and its end."""
+    read_fd, write_fd = os.pipe()
+    handler, text = OutputHandler(Output(write_fd), LineBudget()), "\n".join(map(str, range(1000)))
+    handler.emit(logging.LogRecord("x", logging.INFO, "", 0, text, (), None))
+    lines = os.read(read_fd, 65536).decode().splitlines()
+    assert len(lines) <= RESERVE
+    assert (lines[0], lines[-1]) == ("0", "999")
+    assert f"… {1000 - RESERVE + 1} lines that -v shows …" in lines
+    os.close(read_fd)
+    os.close(write_fd)
+
+
 def test_lines_beyond_the_budget_are_counted_in_the_next_one() -> None:
     """What is left out shows in the next line that is written."""
     read_fd, write_fd = os.pipe()
@@ -132,7 +182,7 @@ def test_lines_beyond_the_budget_are_counted_in_the_next_one() -> None:
     record = logging.LogRecord("x", logging.INFO, "", 0, "one\ntwo", (), None)
     for _ in range(AT_ONCE):
         handler.emit(record)
-    budget._credit_ns += 2 * REFILL_NS
+    budget._left += 2
     handler.emit(record)
     lines = os.read(read_fd, 65536).decode().splitlines()
     assert len(lines) == AT_ONCE + 2
