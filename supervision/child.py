@@ -16,7 +16,7 @@ from typing import Any
 
 from shm.records import ChildRecord, Kind, State
 from supervision import exit_codes
-from supervision.end_report import End, report_of
+from supervision.end_report import End, Outages, report_of
 from supervision.health import Health
 from supervision.lifeline import ErrorCode
 from supervision.logs import ChildLog
@@ -24,7 +24,6 @@ from supervision.masking import Mask
 from supervision.post_mortem import PostMortems
 from supervision.process import ChildProcess, Death
 from supervision.reports import Beat, Error, Ready, Report, ReportStream
-from supervision.sparing import Sparing
 from supervision.timing import Timing
 
 _LOG_READS_PER_TURN = 4  # times 64 KiB: a child that floods its log does not hold up the others
@@ -39,8 +38,9 @@ Spawn = Callable[[str, str], ChildProcess]
 class Child:
     """Starts `python -m module` with the line `configuration` on its stdin, and keeps `record` true.
 
-    `configuration` may be replaced; the next start uses it. `health` is what the child says about itself.
-    `post_mortems` keeps how its processes died that nobody had asked to end; None keeps nothing.
+    `configuration` may be replaced; the next start uses it. `secrets` are others than those in it that the child may
+    come to know. `health` is what the child says about itself. `post_mortems` keeps how its processes died that nobody
+    had asked to end; None keeps nothing.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Child:
         post_mortems: PostMortems | None = None,
     ) -> None:
         self.configuration = configuration
+        self.secrets: tuple[str, ...] = ()
         self.process: ChildProcess | None = None
         self._timing = timing or Timing()
         self.health = Health(name, self._timing, needs_frames=kind == "camera")
@@ -70,11 +71,8 @@ class Child:
         self._promised_ns, self._promised_s = 0, 0.0
         self._deadline_ns = _NEVER_NS
         self._sigkill_sent = False
-        self._was_asked_to_end = False
-        self._stop_wanted = False
-        self._restart_wanted = False
-        self._down_since_ns: int | None = None
-        self._end_lines, self._back_lines = Sparing(), Sparing()
+        self._was_asked_to_end = self._stop_wanted = self._restart_wanted = False
+        self._outages = Outages(name)
 
     @property
     def name(self) -> str:
@@ -96,7 +94,9 @@ class Child:
         since_ns = self._record.since_ns
         if self.state == "running":
             since_ns = max(since_ns, self.health.turned_ns)
-        return dataclasses.replace(self._record, since_ns=since_ns, **self.health.fields(now_ns))
+        post_mortem = self._post_mortems.about(self.name) if self._post_mortems else None
+        fields = self.health.fields(now_ns)
+        return dataclasses.replace(self._record, since_ns=since_ns, post_mortem=post_mortem, **fields)
 
     def due_ns(self) -> int:
         """When something has to be done even if nobody reports anything."""
@@ -111,7 +111,7 @@ class Child:
         self._restart_wanted = self._sigkill_sent = self._was_asked_to_end = False
         self._asked_state = None
         self._started_ns = now_ns
-        self._log.mask = mask = Mask(self.configuration)
+        self._log.mask = mask = Mask(self.configuration, self.secrets)
         self._reports = ReportStream(self.name, mask)
         self._log.begin(now_ns)
         self.health.begin()
@@ -154,9 +154,9 @@ class Child:
         else:
             self._deadline_ns = _NEVER_NS
             self._asked_state = self._asked_state or self.process.kernel_state()
-            where = self._keep_post_mortem(self.record(now_ns), self.process.pid, None, now_ns)
+            self._keep_post_mortem(self.record(now_ns), self.process.pid, None, now_ns)
             state = self.process.kernel_state()
-            _log.error("%s: still there after SIGKILL (kernel state %s)%s", self.name, state, where)
+            _log.error("%s: still there after SIGKILL (kernel state %s)", self.name, state)
             self._become("unkillable", now_ns)
 
     def forbid_restart(self, now_ns: int) -> None:
@@ -227,35 +227,29 @@ class Child:
             self._become("finished", now_ns)
         elif death.returncode == exit_codes.BAD_CONFIGURATION:
             self.health.blame("bad_configuration", death, self._log.tail)
-            where = self._keep_post_mortem(was, death.pid, death, now_ns)
-            _log.error("%s: refuses its configuration, and is not started again%s", self.name, where)
+            self._keep_post_mortem(was, death.pid, death, now_ns)
+            _log.error("%s: refuses its configuration, and is not started again", self.name)
             self._become("refused", now_ns)
         else:
             self.health.blame("crashed", death, self._log.tail)
-            where = "" if self._was_asked_to_end else self._keep_post_mortem(was, death.pid, death, now_ns)
-            self._wait_for_restart(now_ns, where)
+            if not self._was_asked_to_end:
+                self._keep_post_mortem(was, death.pid, death, now_ns)
+            self._wait_for_restart(now_ns)
 
-    def _keep_post_mortem(self, was: ChildRecord, pid: int, death: Death | None, now_ns: int) -> str:
-        """Write down how the process ended that was as this record says; return words that name the file."""
+    def _keep_post_mortem(self, was: ChildRecord, pid: int, death: Death | None, now_ns: int) -> None:
+        """Have it written down how the process ended that was as this record says."""
         if self._post_mortems is None:
-            return ""
+            return
         said = self.health.fields(now_ns)
         was = dataclasses.replace(was, error_code=said["error_code"], error_text=said["error_text"])
         ran_ns = now_ns - self._started_ns
         words = self.configuration, self._log.stack, self._log.tail
         end = End(was, pid, death, now_ns, ran_ns, self._asked_state, *words)
-        path = self._post_mortems.keep(self.name, was.error_code, report_of(end), now_ns)
-        self._record = dataclasses.replace(self._record, post_mortem=path)
-        return f"; see {path}" if path else ""
+        self._post_mortems.keep(self.name, was.error_code, report_of(end), now_ns)
 
-    def _wait_for_restart(self, now_ns: int, where: str = "", **changes: Any) -> None:
+    def _wait_for_restart(self, now_ns: int, **changes: Any) -> None:
         delay_s = self.health.next_delay_s()
-        if self._end_lines.allows(now_ns):
-            why = f"{self._record.last_exit}, {self.health.error_code}"
-            more = self._end_lines.take_left_out()
-            when = f"in {delay_s:.1f} s" if delay_s else "at once"
-            _log.warning("%s: ended (%s); starts again %s%s%s", self.name, why, when, where, more)
-        self._down_since_ns = self._down_since_ns or now_ns
+        self._outages.begin(f"{self._record.last_exit}, {self.health.error_code}", delay_s, now_ns)
         self._become("waiting", now_ns, next_start_ns=now_ns + _ns(delay_s), **changes)
 
     def _ask_for_stack(self, process: ChildProcess, now_ns: int) -> None:
@@ -293,16 +287,9 @@ class Child:
                 self.health.take_error(report)
 
     def _become_ready(self, now_ns: int) -> None:
-        if self.state != "starting":
-            return
-        if self._down_since_ns is None:
-            _log.info("%s: ready", self.name)
-        elif self._back_lines.allows(now_ns):
-            down_s = (now_ns - self._down_since_ns) / 1e9
-            more = self._back_lines.take_left_out()
-            _log.info("%s: back after %.1f s, %d restarts%s", self.name, down_s, self._record.restarts, more)
-        self._down_since_ns = None
-        self._become("running", now_ns)
+        if self.state == "starting":
+            self._outages.end(self._record.restarts, now_ns)
+            self._become("running", now_ns)
 
     def _promise(self, now_ns: int, within_s: float) -> None:
         self._promised_ns, self._promised_s = now_ns, within_s

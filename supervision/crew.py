@@ -1,5 +1,6 @@
 """Who is to be run for the settings, with which configuration line, and in which order."""
 
+import contextlib
 import functools
 import os
 import time
@@ -46,7 +47,7 @@ class Crew:
         self._modules = modules
         self._timing = timing
         self._spawn = functools.partial(ChildProcess.spawn, environment=tags_of(settings.instance))
-        self._post_mortems = PostMortems(settings.instance, settings.post_mortem_dir)
+        self.post_mortems = PostMortems(settings.instance, settings.post_mortem_dir)
         self._robot_pid: int | None = None
         self._robot_port = settings.robot.port
         if settings.simulate and settings.robot.port == ROBOT_PORT:
@@ -56,6 +57,7 @@ class Crew:
         )
         self.cameras = {name: self._camera(name, camera) for name, camera in settings.cameras.items()}
         self.servicer = self._child("servicer", "servicer", self._servicer_line())
+        self.servicer.secrets = self._credentials()
         self._leaving: list[Child] = []
 
     def __iter__(self) -> Iterator[Child]:
@@ -139,7 +141,8 @@ class Crew:
                 continue
             concerned.append(name)
         self.settings = settings
-        self._post_mortems.chosen = settings.post_mortem_dir
+        self.post_mortems.chosen = settings.post_mortem_dir
+        self.servicer.secrets = self._credentials()
         if (line := self._servicer_line()) != self.servicer.configuration:
             self.servicer.reconfigure(line, now_ns)
             concerned.append(self.servicer.name)
@@ -157,7 +160,7 @@ class Crew:
         return self.robot is None or self._robot_pid is not None
 
     def _child(self, name: str, kind: Kind, line: str) -> Child:
-        return Child(name, kind, self._modules[kind], line, self._timing, self._spawn, self._post_mortems)
+        return Child(name, kind, self._modules[kind], line, self._timing, self._spawn, self.post_mortems)
 
     def _camera(self, name: str, camera: CameraSettings) -> Child:
         return self._child(name, "camera", self._camera_line(name, camera))
@@ -185,6 +188,12 @@ class Crew:
             service=settings.service,
             cameras=settings.cameras,
         ).model_dump_json()
+
+    def _credentials(self) -> tuple[str, ...]:
+        """What the servicer will read in the payload's file, which was read when the settings were checked."""
+        with contextlib.suppress(OSError, ValueError):
+            return self.settings.robot.credentials() if not self.settings.simulate else ()
+        return ()
 
     def _simulated_robot(self, robot: RobotSettings) -> RobotSettings:
         where = {"hostname": "127.0.0.1", "port": self._robot_port or ROBOT_PORT, "ca": self._ca_file}

@@ -1,10 +1,11 @@
-"""What a file about a process that died says: for the person who wants to know why, hours later.
+"""What is said of a process that died: in the log, and in a file for the person who wants to know why, hours later.
 
 No pictures, and no secrets: of the configuration those are left out, and the child's own words are masked before.
 """
 
 import datetime
 import json
+import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,9 +13,40 @@ from dataclasses import dataclass
 from shm.records import ChildRecord
 from supervision.masking import redacted
 from supervision.process import Death
+from supervision.sparing import Sparing
 
 _SECTION_BYTES = {"facts": 4 << 10, "configuration": 8 << 10, "stack": 24 << 10, "log": 22 << 10}
 _CUT = "… (cut)"
+
+_log = logging.getLogger(__name__)
+
+
+class Outages:
+    """Says in the log that a child ends and is back, with the time between, and how often if it goes on and on."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._since_ns: int | None = None
+        self._end_lines, self._back_lines = Sparing(), Sparing()
+
+    def begin(self, why: str, delay_s: float, now_ns: int) -> None:
+        """Say that it ended, or could not be started, and when it starts again."""
+        self._since_ns = self._since_ns or now_ns
+        if self._end_lines.allows(now_ns):
+            when = f"in {delay_s:.1f} s" if delay_s else "at once"
+            more = self._end_lines.take_left_out()
+            _log.warning("%s: ended (%s); starts again %s%s", self._name, why, when, more)
+
+    def end(self, restarts: int, now_ns: int) -> None:
+        """Say that it does its work, for the first time or again."""
+        if self._since_ns is None:
+            _log.info("%s: ready", self._name)
+        elif self._back_lines.allows(now_ns):
+            more = self._back_lines.take_left_out()
+            _log.info(
+                "%s: back after %.1f s, %d restarts%s", self._name, (now_ns - self._since_ns) / 1e9, restarts, more
+            )
+        self._since_ns = None
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ REPORT_LINE_BYTES = 4096
 MIN_BEAT_INTERVAL_S = 0.1  # at most ten beats a second, however fast the camera
 
 _PR_SET_PDEATHSIG = 1
-_ERROR_CHARACTERS = 600  # at most six bytes each: fits into a report whatever they are
+ERROR_CHARACTERS = 600  # at most six bytes each: fits into a report whatever they are
 
 ErrorCode = Literal[
     "absent",  # there is no such device, file or host
@@ -113,7 +113,7 @@ class Lifeline:
         works on in spite of it repeats it, once a second is enough. Only a change is logged.
         """
         # Bytes that are no text (from a file's name) must not keep the sentence from being read.
-        text = text[:_ERROR_CHARACTERS].encode("utf-8", "replace").decode()
+        text = text[:ERROR_CHARACTERS].encode("utf-8", "replace").decode()
         self._send({"report": "error", "code": code, "text": text})
 
     def _send(self, report: dict[str, Any]) -> None:

@@ -7,8 +7,8 @@ beginning, so that neither it nor the lines before it push the other out.
 
 import logging
 from collections import deque
-from collections.abc import Callable
 
+from supervision.masking import Mask
 from supervision.sparing import Sparing
 
 LINES_PER_S = 50
@@ -16,6 +16,7 @@ BYTES_PER_S = 16_384
 LINE_BYTES = 1000
 TAIL_LINES = 40
 STACK_LINES = 400
+NEWEST_LINES = STACK_LINES + TAIL_LINES  # of what is read at once: the others are shown or kept nowhere
 
 _WINDOW_NS = 1_000_000_000
 _FATAL = "Fatal Python error"  # faulthandler's first words
@@ -27,8 +28,8 @@ class ChildLog:
     `mask` takes out what must not be shown.
     """
 
-    def __init__(self, name: str, mask: Callable[[bytes], bytes] = bytes) -> None:
-        self.mask = mask
+    def __init__(self, name: str, mask: Mask | None = None) -> None:
+        self.mask = mask or Mask()
         self._name = name
         self._log = logging.getLogger(f"child.{name}")
         self._unfinished = b""
@@ -55,16 +56,16 @@ class ChildLog:
     def feed(self, chunk: bytes, now_ns: int) -> None:
         """Take what was read from the pipe."""
         self.tick(now_ns)
-        *lines, self._unfinished = (self._unfinished + chunk).split(b"\n")
-        for line in lines:
-            self._take(line)
-        if len(self._unfinished) > LINE_BYTES:
-            self.flush()
+        finished, newline, self._unfinished = (self._unfinished + chunk).rpartition(b"\n")
+        if newline:
+            self._take_all(self.mask(finished).split(b"\n"))
+        if len(self._unfinished) > LINE_BYTES + self.mask.longest_bytes:
+            self._take_what_is_too_long()
 
     def flush(self) -> None:
-        """Take an unfinished last line as it is: the pipe has ended, or the line is too long."""
+        """Take an unfinished last line as it is: the pipe has ended."""
         if self._unfinished:
-            self._take(self._unfinished)
+            self._take(self.mask(self._unfinished))
         self._unfinished = b""
 
     def tick(self, now_ns: int) -> None:
@@ -92,8 +93,24 @@ class ChildLog:
         """The first lines of a stack that was asked for, or that a fatal signal left."""
         return tuple(self._stack or ())
 
+    def _take_what_is_too_long(self) -> None:
+        # What may be the beginning of a secret waits for its end.
+        said = self.mask(self._unfinished)
+        end = len(said) - self.mask.longest_bytes
+        if end > 0:
+            self._take(said[:end])
+            said = said[end:]
+        self._unfinished = said
+
+    def _take_all(self, lines: list[bytes]) -> None:
+        # A pipe full of empty lines would hold up the loop.
+        left_out = lines[LINES_PER_S:-NEWEST_LINES]
+        self._suppressed += len(left_out)
+        for line in [*lines[:LINES_PER_S], *lines[LINES_PER_S:][-NEWEST_LINES:]]:
+            self._take(line)
+
     def _take(self, line: bytes) -> None:
-        text = self.mask(line)[:LINE_BYTES].decode("utf-8", "replace").rstrip()
+        text = line[:LINE_BYTES].decode("utf-8", "replace").rstrip()
         self._keep(text)
         self._window_lines += 1
         self._window_bytes += len(line)

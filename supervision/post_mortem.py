@@ -1,27 +1,41 @@
 """How a child's process died: one bounded text file for people, which the board, the log and the robot's fault name.
 
-The newest five of each child are kept, in a folder that is ours alone. A disk that is full or read-only costs one line
-in the log. Nothing is flushed to the disk: a slow one must not hold up the supervisor's loop.
+The files are written by a process of their own, one at a time (`supervision.post_mortem_writer`). Nothing here touches
+their disk: one that is full, read-only or hangs costs a line in the log, and the loop nothing.
 """
 
 import contextlib
-import errno
+import json
 import logging
 import os
-import re
-import stat
-import tempfile
-from collections import defaultdict
-from collections.abc import Iterator, Mapping
+import select
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict, deque
 from pathlib import Path
+from typing import NamedTuple
 
+from supervision.post_mortem_writer import KEPT, PATIENCE_S
+from supervision.process import PROJECT_FOLDER
 from supervision.sparing import Sparing
 
-KEPT = 5
 LARGEST_BYTES = 64 << 10
-_OURS = "spot-cameras"
+MOST_WAITING = 16
+WRITER = "supervision.post_mortem_writer"
+
+_LAST_WRITER_S = 0.5  # what it has at the end of the supervisor
 
 _log = logging.getLogger(__name__)
+
+
+class _File(NamedTuple):
+    """A file to be: about whom, of which kind of error, and its content."""
+
+    child: str
+    kind: str | None
+    content: bytes
 
 
 class PostMortems:
@@ -31,109 +45,136 @@ class PostMortems:
     written, then one every ten minutes.
     """
 
-    def __init__(self, instance: str, chosen: Path | None = None, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, instance: str, chosen: Path | None = None) -> None:
         self.chosen = chosen
         self._instance = instance
-        self._environment = os.environ if environment is None else environment
         self._turns: defaultdict[tuple[str, str | None], Sparing] = defaultdict(Sparing)
-        self._newest: dict[tuple[str, str | None], str] = {}
+        self._kept: defaultdict[str, deque[tuple[str | None, str]]] = defaultdict(lambda: deque(maxlen=KEPT))
+        self._named: dict[str, str | None] = {}
+        self._waiting: deque[_File] = deque()
+        self._writer: _Writer | None = None
         self._failures = Sparing()
 
-    def keep(self, child: str, kind: str | None, text: str, now_ns: int) -> str | None:
-        """Write down how a process of `child` died, and return the path of the file.
+    def about(self, child: str) -> str | None:
+        """Return the file that tells how the last process of this child died, once it is written.
 
-        If it is not this one's turn, that is the newest file of the same child and kind of error. None if there is no
-        file, for whatever reason.
+        Of a death that had no turn, that is the newest file of the same child and kind of error. None if there is none,
+        for whatever reason.
         """
-        if not self._turns[child, kind].allows(now_ns):
-            return self._newest.get((child, kind))
-        path = self._write(child, text.encode("utf-8", "replace")[:LARGEST_BYTES], now_ns)
-        if path is None:
-            self._newest.pop((child, kind), None)
-            return None
-        self._newest = {key: kept for key, kept in self._newest.items() if os.path.exists(kept)}
-        self._newest[child, kind] = path
-        return path
+        return self._named.get(child)
 
-    def _write(self, child: str, content: bytes, now_ns: int) -> str | None:
-        why = "there is no folder for it"
-        for base, below in self._places():
+    def keep(self, child: str, kind: str | None, text: str, now_ns: int) -> None:
+        """Have it written down how a process of `child` died, if that is its turn."""
+        if not self._turns[child, kind].allows(now_ns):
+            self._named[child] = next((path for one, path in reversed(self._kept[child]) if one == kind), None)
+            return
+        self._named[child] = None
+        if len(self._waiting) == MOST_WAITING:
+            self._fail(child, "too many are waiting for the disk", now_ns)
+            return
+        self._waiting.append(_File(child, kind, text.encode("utf-8", "replace")[:LARGEST_BYTES]))
+        self.turn(now_ns)
+
+    def turn(self, now_ns: int) -> None:
+        """Take the answer of a writer that has ended, and start the next one. Waits for nothing."""
+        if self._writer:
+            if not self._writer.has_ended():
+                self._complain_once(self._writer, now_ns)
+                return
+            self._take(self._writer, now_ns)
+            self._writer = None
+        if self._waiting:
+            file = self._waiting.popleft()
             try:
-                with _private_folder(base, below) as folder:
-                    return str(base.joinpath(*below, _put(folder, child, content)))
+                self._writer = _Writer(self._instance, self.chosen, file, now_ns)
             except OSError as error:
-                why = f"{base}: {error.strerror}"
+                self._fail(file.child, f"no process for it: {error.strerror}", now_ns)
+
+    def finish(self) -> None:
+        """Give what is still to be written a moment: nobody will ask afterwards."""
+        end_s = time.monotonic() + _LAST_WRITER_S
+        while self._writer and (left_s := end_s - time.monotonic()) > 0:
+            self._writer.wait(left_s)
+            self.turn(time.monotonic_ns())
+
+    def _take(self, writer: "_Writer", now_ns: int) -> None:
+        child, kind, _ = writer.file
+        path, why = writer.answer()
+        if path is None:
+            self._fail(child, why, now_ns)
+            return
+        _log.info("%s: how it ended is in %s", child, path)
+        self._kept[child].append((kind, path))
+        self._named[child] = path
+
+    def _complain_once(self, writer: "_Writer", now_ns: int) -> None:
+        if not writer.is_late and now_ns - writer.started_ns > PATIENCE_S * 1e9:
+            writer.is_late = True
+            self._fail(writer.file.child, "the disk does not answer", now_ns)
+
+    def _fail(self, child: str, why: str, now_ns: int) -> None:
         if self._failures.allows(now_ns):
             more = self._failures.take_left_out()
             _log.warning("%s: no file about its end could be written (%s)%s", child, why, more)
-        return None
-
-    def _places(self) -> Iterator[tuple[Path, tuple[str, ...]]]:
-        """Yield folders that exist or may be made, each with the folders below it that must be ours alone."""
-        if self.chosen is not None:
-            yield self.chosen, (self._instance,)
-            return
-        if state := self._environment.get("STATE_DIRECTORY"):  # systemd's, for this service alone
-            yield Path(state.split(":")[0]), (self._instance,)
-        home, state = self._environment.get("HOME", ""), self._environment.get("XDG_STATE_HOME", "")
-        if os.path.isabs(state) or os.path.isabs(home):
-            yield Path(state) if os.path.isabs(state) else Path(home, ".local", "state"), (_OURS, self._instance)
-        with contextlib.suppress(OSError):
-            yield Path(tempfile.gettempdir()), (f"{_OURS}-{os.geteuid()}", self._instance)
 
 
-@contextlib.contextmanager
-def _private_folder(base: Path, below: tuple[str, ...]) -> Iterator[int]:
-    """Open `base`/`below`, made if need be, for use inside `with`. Raises OSError.
+class _Writer:
+    """The process that writes one file. The supervisor's loop reaps it, as it does whatever else has ended."""
 
-    From the first folder of `below` on, each must be a real folder of this user, closed to others: in /tmp anybody
-    could have put something else in its place.
-    """
-    base.mkdir(mode=0o700, parents=True, exist_ok=True)
-    folder = os.open(base, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for name in below:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(name, 0o700, dir_fd=folder)
-            inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-            os.close(folder)
-            folder = inner
-            _close_to_others(folder, name)
-        yield folder
-    finally:
-        os.close(folder)
+    def __init__(self, instance: str, chosen: Path | None, file: _File, now_ns: int) -> None:
+        """Start it. Raises OSError."""
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("children are started from the main thread only")
+        self.file = file
+        self.started_ns = now_ns
+        self.is_late = False
+        self._said = b""
+        arguments = [instance, file.child, *([str(chosen)] if chosen else [])]
+        self._fd, answer_fd = os.pipe()
+        try:
+            self._start(arguments, answer_fd)
+            os.set_blocking(self._fd, False)
+        except OSError:
+            os.close(self._fd)
+            raise
+        finally:
+            os.close(answer_fd)
 
+    def _start(self, arguments: list[str], answer_fd: int) -> None:
+        # Not a pipe: that may hold less than the text, and then somebody would have to wait.
+        with open(os.memfd_create("post-mortem"), "w+b", buffering=0) as text:
+            text.write(self.file.content)
+            text.seek(0)
+            popen = subprocess.Popen(  # noqa: S603 - our own module, and no shell
+                [sys.executable, "-m", WRITER, *arguments],
+                stdin=text,
+                stdout=answer_fd,
+                stderr=subprocess.DEVNULL,
+                cwd=PROJECT_FOLDER,
+                env={**os.environ, "PYTHONPATH": str(PROJECT_FOLDER)},
+                start_new_session=True,
+            )
+        popen.returncode = 0  # nothing that Popen would have to wait for
 
-def _close_to_others(folder: int, name: str) -> None:
-    facts = os.fstat(folder)
-    if facts.st_uid != os.geteuid():
-        raise OSError(errno.EACCES, f"{name} in it belongs to another user")
-    if stat.S_IMODE(facts.st_mode) != 0o700:  # noqa: PLR2004
-        os.fchmod(folder, 0o700)
+    def has_ended(self) -> bool:
+        """Read what it says now; whether that was all. Afterwards it must not be asked again."""
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(self._fd, 65536):
+                self._said += chunk
+            os.close(self._fd)
+            return True
+        return False
 
+    def wait(self, seconds: float) -> None:
+        """Wait until it says something or has ended, at most so long."""
+        poll = select.poll()
+        poll.register(self._fd, select.POLLIN)
+        poll.poll(seconds * 1000)
 
-def _put(folder: int, child: str, content: bytes) -> str:
-    """Write the next file of a child, whole or not at all, and remove what is too many. Returns its name."""
-    numbers = sorted(_numbers(folder, child))
-    # Numbers, not times: a computer without a battery begins each day in 1970, and the newest would be removed.
-    name, aside = f"{child}.{numbers[-1] + 1 if numbers else 1}.txt", f"{child}.new"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(aside, dir_fd=folder)
-    try:
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
-        with open(descriptor, "wb") as file:
-            file.write(content)
-        os.rename(aside, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(aside, dir_fd=folder)
-        raise
-    for number in numbers[: max(0, len(numbers) + 1 - KEPT)]:
-        with contextlib.suppress(OSError):
-            os.unlink(f"{child}.{number}.txt", dir_fd=folder)
-    return name
-
-
-def _numbers(folder: int, child: str) -> Iterator[int]:
-    of_child = re.compile(rf"{re.escape(child)}\.([0-9]{{1,9}})\.txt")
-    return (int(found[1]) for entry in os.listdir(folder) if (found := of_child.fullmatch(entry)))
+    def answer(self) -> tuple[str | None, str]:
+        """Return the path, or None and why there is none."""
+        try:
+            answer = json.loads(self._said)
+        except ValueError:
+            return None, "its writer ended without an answer"
+        return answer.get("path"), answer.get("why", "")

@@ -1,6 +1,6 @@
 """One running child as the operating system sees it: a process group, and three pipes that never block us.
 
-Nothing here waits: a child is reaped by `reap_one`, never by `Popen.poll` or `Popen.wait`, which take the exit status
+Nothing here waits: a child is reaped by `reap`, never by `Popen.poll` or `Popen.wait`, which take the exit status
 away from it and report a segmentation fault as 0 when another part of the process has reaped first.
 """
 

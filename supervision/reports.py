@@ -5,12 +5,12 @@ first of them logged: a child that has gone mad must not take the supervisor wit
 """
 
 import logging
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from supervision.lifeline import REPORT_LINE_BYTES, ErrorCode
+from supervision.lifeline import ERROR_CHARACTERS, REPORT_LINE_BYTES, ErrorCode
+from supervision.masking import Mask
 
 _log = logging.getLogger(__name__)
 
@@ -69,19 +69,18 @@ _PARSER: TypeAdapter[Report] = TypeAdapter(Annotated[Report, Field(discriminator
 class ReportStream:
     """Cuts what arrives on the pipe of one process into reports. `name` is the child's, for the log.
 
-    `mask` takes out what must not be shown.
+    `mask` takes out what must not be shown: of texts, never of what we read ourselves.
     """
 
-    def __init__(self, name: str, mask: Callable[[bytes], bytes] = bytes) -> None:
+    def __init__(self, name: str, mask: Mask | None = None) -> None:
         self._name = name
-        self._mask = mask
+        self._mask = mask or Mask()
         self._unfinished = b""
         self._rejected = False
 
     def feed(self, chunk: bytes) -> list[Report]:
         """Return the reports that `chunk` completes, in order."""
         *lines, self._unfinished = (self._unfinished + chunk).split(b"\n")
-        lines = [self._mask(line) for line in lines]
         if len(self._unfinished) > REPORT_LINE_BYTES:
             self._reject(self._unfinished)
             self._unfinished = b""
@@ -91,13 +90,20 @@ class ReportStream:
         try:
             # What many children say together must fit onto the board: no report may be longer than the pipe promises.
             if len(line) < REPORT_LINE_BYTES:
-                return _PARSER.validate_json(line)
+                return self._masked(_PARSER.validate_json(line))
         except ValidationError:
             pass
         self._reject(line)
         return None
 
+    def _masked(self, report: Report) -> Report:
+        if isinstance(report, Error):
+            is_cut = len(report.text) >= ERROR_CHARACTERS
+            mask = self._mask.at_cut if is_cut else self._mask.in_values
+            return report.model_copy(update={"text": mask(report.text)})
+        return report.model_copy(update=self._mask.in_values(report.facts))
+
     def _reject(self, line: bytes) -> None:
         if not self._rejected:
-            _log.warning("%s: sends lines that are no reports, such as %.100r", self._name, line)
+            _log.warning("%s: sends lines that are no reports, such as %.100r", self._name, self._mask(line))
         self._rejected = True

@@ -201,6 +201,15 @@ def do_tell(lifeline: Lifeline) -> int:
     return exit_codes.CAMERA_FAILED
 
 
+def do_tell_credentials(lifeline: Lifeline) -> None:
+    """Repeat what is in the payload's file."""
+    lifeline.promise(5.0)
+    guid, secret = Path(lifeline.configuration["robot"]["payload_credentials_file"]).read_text().split()
+    sys.stderr.write(f"the robot refuses {guid} with {secret}\n")
+    lifeline.error("parameters", f"refused: {guid} with {secret}")
+    work(lifeline, robot=f"refused: {guid} with {secret}")
+
+
 def do_mad(lifeline: Lifeline) -> None:
     """Report nonsense, then work."""
     fd = lifeline._report_fd

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from shm.records import Kind
+from supervision import post_mortem
 from supervision.cli import exit_code_of, log_to_stderr
 from supervision.configuration import validate
 from supervision.loop import Supervisor
@@ -21,6 +22,7 @@ def main() -> int:
     """Run the supervisor that the first argument describes."""
     request = json.loads(sys.argv[1])
     log_to_stderr(verbose=request.get("verbose", True))
+    post_mortem.WRITER = request.get("writer", post_mortem.WRITER)
     settings = Settings.model_validate(request["settings"])
     modules: dict[Kind, str] = {"camera": request.get("module", MODULE), "servicer": MODULE, "simulated_robot": MODULE}
     supervisor = Supervisor(

@@ -1,14 +1,17 @@
 """The log of a child is bounded, and its end is kept."""
 
+import json
 import logging
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
 from supervision.line_budget import AT_ONCE, RESERVE, LineBudget
 from supervision.logs import LINE_BYTES, LINES_PER_S, STACK_LINES, TAIL_LINES, ChildLog
+from supervision.masking import Mask
 from supervision.output import Output, OutputHandler
 from supervision.process import PROJECT_FOLDER
 
@@ -78,6 +81,33 @@ def test_endless_line_is_cut() -> None:
     for _ in range(100):
         log.feed(b"x" * 65536, SECOND_NS)
     assert {len(line) for line in log.tail} == {LINE_BYTES}
+
+
+@pytest.mark.parametrize("size", [1, 700, 1010, 1500])
+def test_secret_is_masked_however_the_pipe_cuts_it(size: int) -> None:
+    """Also in a line that never ends, which is not kept until its end."""
+    log = ChildLog("front", Mask('{"password": "hush-hush-hush"}'))
+    said = b"x" * 995 + b"hush-hush-hush" + b"y" * 1000
+    for start in range(0, len(said), size):
+        log.feed(said[start : start + size], SECOND_NS)
+    log.flush()
+    shown = "".join(log.tail)
+    assert "hush" not in shown
+    assert "…" in shown
+    assert shown.count("x") == 995
+
+
+def test_pipe_full_of_empty_lines_is_little_work(caplog: pytest.LogCaptureFixture) -> None:
+    """The supervisor's loop must turn: what is neither shown nor kept is only counted, and all is masked at once."""
+    caplog.set_level("INFO")
+    log = ChildLog("front", Mask(json.dumps([{"password": f"secret-{number}"} for number in range(30)])))
+    started_s = time.process_time()
+    for _ in range(16):
+        log.feed(b"\n" * 65_535 + b"last\n", SECOND_NS)
+    assert time.process_time() - started_s < 1.0  # 0.1 s here; a line at a time it would be more than ten
+    assert log.tail[-1] == "last"
+    log.tick(2 * SECOND_NS)
+    assert caplog.messages[-1] == f"[front] … and {16 * 65_536 - LINES_PER_S} more lines that are not shown"
 
 
 def test_output_drops_what_nobody_reads() -> None:

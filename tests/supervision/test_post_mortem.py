@@ -3,16 +3,19 @@
 import os
 import signal
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from shm.records import ChildRecord
 from supervision.end_report import End, report_of
 from supervision.masking import Mask, redacted
-from supervision.post_mortem import KEPT, LARGEST_BYTES, PostMortems
-from supervision.process import Death
+from supervision.post_mortem import LARGEST_BYTES, MOST_WAITING, PostMortems
+from supervision.post_mortem_writer import KEPT, PATIENCE_S, write
+from supervision.process import Death, peek_dead_child, reap
 from tests.supervision.running import RunningSupervisor, wait_for
 
 SECOND_NS = 1_000_000_000
@@ -33,7 +36,7 @@ def test_crash_leaves_a_file_that_the_board_and_the_log_name(tmp_path: Path) -> 
         path = Path(front.post_mortem or "")
         text = path.read_text()
         assert path.parent == supervisor.post_mortems
-        assert f"; see {path}" in supervisor.log
+        assert f"front: how it ended is in {path}" in supervisor.log
         assert "front (camera), process" in text
         assert "ended with signal SIGSEGV" in text
         assert "crashed: ended with signal SIGSEGV" in text
@@ -96,19 +99,152 @@ def test_full_or_read_only_disk_costs_one_line(tmp_path: Path, options: str) -> 
         tmp_path / "log", {"front": "crash", "rear": "work"}, prefix=prefix, post_mortem_dir=disk
     ) as supervisor:
         other = supervisor.wait_until_working("rear")
-        front = supervisor.wait_until("front", lambda child: child.restarts == 2)
+        wait_for(lambda: supervisor.log.count("front: no file about its end could be written") >= 2, "two lines")
+        front = supervisor.wait_until("front", lambda child: child.restarts >= 2)
         assert front.post_mortem is None
-        assert 1 <= supervisor.log.count("front: no file about its end could be written") <= 3
+        assert supervisor.log.count("front: no file about its end could be written") <= 3
         assert supervisor.wait_until_working("rear") == other
-        assert supervisor.child("rear") is not None
-        assert list(disk.iterdir()) == []
+        seen = Path(f"/proc/{supervisor.popen.pid}/root{disk}")  # ours is below what is mounted for the supervisor
+        assert not any(path.is_file() and path.name != "x" for path in seen.rglob("*"))
+        assert (options == "ro") or (seen / "x").exists()
 
 
-def keep_many(files: PostMortems, count: int, kind: str = "crashed", first_ns: int = SECOND_NS) -> list[str | None]:
-    """Let a child die again and again, each time when a file is allowed."""
-    return [
-        files.keep("front", kind, f"death {number}", first_ns + number * 3600 * SECOND_NS) for number in range(count)
+WRITER_HANGS = {"writer": "tests.supervision.hung_writer"}
+
+
+@pytest.mark.row("M33")
+def test_hung_disk_holds_up_nobody(tmp_path: Path) -> None:
+    """While a file cannot be written, cameras are restarted and served; one process waits for it, and no more."""
+    cameras = {"front": "crash_later", "left": "hang", "rear": "work"}
+    with RunningSupervisor(tmp_path / "log", cameras, **WRITER_HANGS) as supervisor:
+        other = supervisor.wait_until_working("rear")
+        front = supervisor.wait_until("front", lambda child: child.restarts >= 2)
+        supervisor.wait_until("left", lambda child: child.restarts >= 1)
+        assert front.post_mortem is None
+        assert supervisor.wait_until_working("rear") == other
+        assert "the supervisor itself did not run" not in supervisor.log
+        assert len(writers(supervisor)) == 1
+
+
+def test_hung_writer_ends_with_the_supervisor(tmp_path: Path) -> None:
+    """It has a moment, and is no reason to stay."""
+    with RunningSupervisor(tmp_path / "log", {"front": "crash"}, **WRITER_HANGS) as supervisor:
+        wait_for(lambda: writers(supervisor), "a writer")
+        assert supervisor.stop() < 4
+        assert writers(supervisor) == []
+
+
+def writers(supervisor: RunningSupervisor) -> list[psutil.Process]:
+    """The processes that write files for it."""
+    return [each for each in supervisor.processes() if WRITER_HANGS["writer"] in each.cmdline()]
+
+
+@pytest.fixture
+def hung_writer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every writer that is started hang."""
+    monkeypatch.setattr("supervision.post_mortem.WRITER", WRITER_HANGS["writer"])
+
+
+@pytest.mark.usefixtures("hung_writer")
+def test_writer_holds_nothing_of_ours(tmp_path: Path) -> None:
+    """Neither the lock's descriptor nor a child's pipes: of the supervisor's it has its text and its answer alone."""
+    read_fd, write_fd = os.pipe()
+    os.set_inheritable(write_fd, True)
+    files = PostMortems("spot", tmp_path)
+    files.keep("front", "crashed", "text", SECOND_NS)
+    (pid,) = children()
+    held = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
+    assert os.readlink(f"/proc/self/fd/{write_fd}") not in held
+    assert os.getsid(pid) == pid
+    end_writer(files, pid)
+    os.close(read_fd)
+    os.close(write_fd)
+
+
+@pytest.mark.usefixtures("hung_writer")
+def test_what_waits_for_a_hung_disk_is_bounded_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A line when it does not answer, and one for what finds no place; once it answers, the files are written."""
+    files = PostMortems("spot", tmp_path)
+    for number in range(MOST_WAITING + 2):
+        files.keep(f"cam{number}", "crashed", "text", SECOND_NS)
+    assert caplog.messages == [
+        f"cam{MOST_WAITING + 1}: no file about its end could be written (too many are waiting for the disk)"
     ]
+    for second in (2, 3):
+        files.turn((PATIENCE_S + second) * SECOND_NS)
+    assert caplog.messages[1:] == ["cam0: no file about its end could be written (the disk does not answer)"]
+    (pid,) = children()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("supervision.post_mortem.WRITER", "supervision.post_mortem_writer")
+        end_writer(files, pid)
+        turn_until(files, lambda: files.about(f"cam{MOST_WAITING}"))
+    assert files.about("cam0") is None
+    assert len(list((tmp_path / "spot").iterdir())) == MOST_WAITING
+
+
+def children() -> list[int]:
+    """The processes that this one has."""
+    return [process.pid for process in psutil.Process().children()]
+
+
+def end_writer(files: PostMortems, pid: int) -> None:
+    """Let a hung writer go."""
+    os.kill(pid, signal.SIGKILL)
+    turn_until(files, lambda: pid not in children())
+
+
+def turn_until(files: PostMortems, done: Callable[[], object]) -> None:
+    """Do what the supervisor's loop does until something is true."""
+
+    def turn() -> bool:
+        while death := peek_dead_child():
+            reap(death)
+        files.turn(0)
+        return bool(done())
+
+    wait_for(turn, "the files' turns")
+
+
+def keep(files: PostMortems, kind: str, now_ns: int) -> str | None:
+    """Let the child `front` die, and return the file that is named once it is written, if one is."""
+    files.keep("front", kind, f"death at {now_ns}", now_ns)
+    turn_until(files, lambda: files._writer is None)
+    return files.about("front")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can freeze a disk")
+def test_frozen_disk(tmp_path: Path) -> None:
+    """The real thing: a file system that is frozen holds the writer in the kernel, and the supervisor not at all."""
+    image, disk = tmp_path / "image", tmp_path / "disk"
+    disk.mkdir()
+    with image.open("wb") as file:
+        file.truncate(8 << 20)
+    if not (succeeds("mkfs.ext4", "-q", image) and succeeds("mount", "-o", "loop", image, disk)):
+        pytest.skip("no loop device here")
+    try:
+        assert succeeds("fsfreeze", "-f", disk)
+        with RunningSupervisor(tmp_path / "log", {"front": "crash_later"}, post_mortem_dir=disk) as supervisor:
+            front = supervisor.wait_until("front", lambda child: child.restarts >= 2)
+            assert front.post_mortem is None
+            assert succeeds("fsfreeze", "-u", disk)
+            front = supervisor.wait_until("front", lambda child: child.post_mortem is not None)
+            assert Path(front.post_mortem or "").is_file()
+    finally:
+        succeeds("fsfreeze", "-u", disk)
+        wait_for(lambda: succeeds("umount", disk), "it is free")
+
+
+def succeeds(*command: str | Path) -> bool:
+    """Whether there is such a command, and it does what it is told."""
+    try:
+        return subprocess.run(command, check=False, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+def write_front(tmp_path: Path, content: bytes = b"text") -> str | None:
+    """Write the next file of the child `front`, in this process."""
+    return write("spot", "front", content, tmp_path, {}).get("path")
 
 
 def test_newest_five_are_kept(tmp_path: Path) -> None:
@@ -116,26 +252,46 @@ def test_newest_five_are_kept(tmp_path: Path) -> None:
     (tmp_path / "spot").mkdir()
     for foreign in ("front.txt", "front2.1.txt", "rear.1.txt"):
         (tmp_path / "spot" / foreign).touch()
-    keep_many(PostMortems("spot", tmp_path), 4)
-    paths = keep_many(PostMortems("spot", tmp_path), 4)
+    paths = [write_front(tmp_path, f"death {number}".encode()) for number in range(8)]
     kept = {path.name for path in (tmp_path / "spot").iterdir()}
     assert kept == {*(f"front.{number}.txt" for number in range(4, 9)), "front.txt", "front2.1.txt", "rear.1.txt"}
     assert len([name for name in kept if name.startswith("front.") and name != "front.txt"]) == KEPT
     assert paths[-1] == str(tmp_path / "spot" / "front.8.txt")
-    assert Path(paths[-1]).read_text() == "death 3"
+    assert Path(paths[-1] or "").read_text() == "death 7"
 
 
-def test_a_day_of_deaths_is_few_files(tmp_path: Path) -> None:
+def test_any_number_is_counted_on(tmp_path: Path) -> None:
+    """A file with a huge number does not make each later death take the place of the one before it."""
+    (tmp_path / "spot").mkdir()
+    (tmp_path / "spot" / "front.999999999.txt").touch()
+    assert [Path(write_front(tmp_path) or "").name for _ in range(2)] == [
+        "front.1000000000.txt",
+        "front.1000000001.txt",
+    ]
+
+
+def test_an_hour_of_deaths_is_few_files(tmp_path: Path) -> None:
     """Twice a minute: three files, then one every ten minutes; the others are told the newest of their kind."""
     files, names = PostMortems("spot", tmp_path), set()
-    for death in range(2880):
-        path = files.keep("front", "crashed", f"death {death}", death * 30 * SECOND_NS + SECOND_NS)
+    for death in range(120):
+        path = keep(files, "crashed", death * 30 * SECOND_NS + SECOND_NS)
         assert path is not None
         names.add(path)
-    assert 140 < len(names) < 150
-    hung = files.keep("front", "hung", "another kind", 2880 * 30 * SECOND_NS)
+    assert 7 <= len(names) <= 9
+    hung = keep(files, "hung", 3600 * SECOND_NS)
     assert hung is not None
     assert hung not in names, "another kind has its own turn"
+
+
+def test_file_that_was_pushed_out_is_not_named(tmp_path: Path) -> None:
+    """After five newer ones of other kinds nothing is named rather than a file that is gone."""
+    files = PostMortems("spot", tmp_path)
+    for number in range(3):
+        assert keep(files, "crashed", SECOND_NS + number)
+    assert keep(files, "crashed", SECOND_NS + 3) == str(tmp_path / "spot" / "front.3.txt")
+    for number in range(KEPT):
+        assert keep(files, f"other {number}", SECOND_NS + 4)
+    assert keep(files, "crashed", SECOND_NS + 5) is None
 
 
 def test_nobody_else_chooses_where_it_is_written(tmp_path: Path) -> None:
@@ -144,13 +300,12 @@ def test_nobody_else_chooses_where_it_is_written(tmp_path: Path) -> None:
     victim.mkdir()
     victim.chmod(0o755)
     (tmp_path / "spot").symlink_to(victim)
-    assert PostMortems("spot", tmp_path).keep("front", "crashed", "text", SECOND_NS) is None
+    assert write_front(tmp_path) is None
     assert list(victim.iterdir()) == []
-    assert stat.S_IMODE(victim.stat().st_mode) == 0o755
-    (tmp_path / "spot2").mkdir()
-    (tmp_path / "spot2" / "front.new").symlink_to(victim / "file")
-    path = PostMortems("spot2", tmp_path).keep("front", "crashed", "text", SECOND_NS)
-    assert path is not None
+    (tmp_path / "spot").unlink()
+    (tmp_path / "spot").mkdir()
+    (tmp_path / "spot" / "front.new").symlink_to(victim / "file")
+    assert write_front(tmp_path) is not None
     assert not (victim / "file").exists()
 
 
@@ -159,7 +314,19 @@ def test_folder_of_another_user_is_not_used(tmp_path: Path) -> None:
     """It is somebody else's to read."""
     (tmp_path / "spot").mkdir()
     os.chown(tmp_path / "spot", 65534, 65534)
-    assert PostMortems("spot", tmp_path).keep("front", "crashed", "text", SECOND_NS) is None
+    assert write_front(tmp_path) is None
+
+
+def test_folder_that_was_prepared_stays_as_it_is(tmp_path: Path) -> None:
+    """Others may read in it if somebody wants that, but not the files; where others may write, nothing is written."""
+    (tmp_path / "spot").mkdir()
+    (tmp_path / "spot").chmod(0o755)
+    path = write_front(tmp_path)
+    assert path is not None
+    assert stat.S_IMODE((tmp_path / "spot").stat().st_mode) == 0o755
+    assert stat.S_IMODE(Path(path).stat().st_mode) == 0o600
+    (tmp_path / "spot").chmod(0o775)
+    assert write("spot", "front", b"text", tmp_path, {}) == {"why": f"{tmp_path}: others may write to spot in it"}
 
 
 @pytest.mark.parametrize(
@@ -178,8 +345,9 @@ def test_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: di
     (tmp_path / "tmp").mkdir()
     (tmp_path / "no").touch()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
-    files = PostMortems("spot", None, {key: value.format(tmp_path) for key, value in environment.items()})
-    assert files.keep("front", "crashed", "text", SECOND_NS) == str(tmp_path / expected / "front.1.txt")
+    given = {key: value.format(tmp_path) for key, value in environment.items()}
+    path = str(tmp_path / expected / "front.1.txt")
+    assert write("spot", "front", b"text", None, given) == {"path": path}
 
 
 def test_file_is_bounded_whatever_is_in_it() -> None:
@@ -205,16 +373,23 @@ def test_file_is_bounded_whatever_is_in_it() -> None:
 
 
 CONFIGURATION = """{"supervisor_pid": 7, "robot": {"hostname": "10.0.0.3", "guid": "guid-of-ours",
- "secret": "s3cr3t-\\"x", "username": "somebody", "password": null}, "camera": {"device": "rtsp://user:p%40ssw0rd@cam/x?token=abcdefg&a=1",
- "camera_interface": {"arguments": {"api_key": "key-123456", "port": 5}, "factory": "a:B"}}}"""
+ "secret": "s3cr3t-\\"x", "username": "somebody", "password": null, "payload_credentials_file": "/opt/credentials"},
+ "camera": {"device": "rtsp://user:p%40ssw0rd@cam/x?token=abcdefg&a=1",
+ "parameters": {"pass": "open sesame", "gain": 2}, "camera_interface": {"factory": "a:B",
+ "arguments": {"api_key": "key-123456", "port": 5, "list": ["plain words", "/dev/video4"]}}}}"""
 
 
 def test_configuration_is_shown_without_secrets() -> None:
     """Values that are secret, URLs' credentials and queries, and the arguments of a class are left out."""
     assert redacted(CONFIGURATION) == {
         "supervisor_pid": 7,
-        "robot": {"hostname": "10.0.0.3", "guid": "…", "secret": "…", "username": "…", "password": None},
-        "camera": {"device": "rtsp://cam/x", "camera_interface": {"arguments": "…", "factory": "a:B"}},
+        "robot": {"hostname": "10.0.0.3", "guid": "…", "secret": "…", "username": "…", "password": None}
+        | {"payload_credentials_file": "/opt/credentials"},
+        "camera": {
+            "device": "rtsp://cam/x",
+            "parameters": {"pass": "…", "gain": 2},
+            "camera_interface": {"arguments": "…", "factory": "a:B"},
+        },
     }
     assert redacted("no JSON") == {}
 
@@ -228,6 +403,8 @@ def test_configuration_is_shown_without_secrets() -> None:
         ('secret s3cr3t-"x, as JSON s3cr3t-\\"x', "secret …, as JSON …"),
         ("GET /x?token=abcdefg&a=1, key key-123456 abcdefg", "GET /x?…, key … …"),
         ("nothing of somebody", "nothing of somebody"),
+        ("open sesame, plain words, no /dev/video4", "…, …, no /dev/video4"),
+        ("in URLs s3cr3t-%22x open%20sesame open+sesame, as bytes dXNlcjpwQHNzdzByZA==", "in URLs … … …, as bytes …"),
     ],
 )
 def test_what_a_child_repeats_of_its_secrets_is_masked(said: str, shown: str) -> None:
@@ -243,6 +420,19 @@ def test_child_that_tells_everything_tells_no_secret(tmp_path: Path) -> None:
     for text in shown:
         assert "cannot open test://front/tell" in text
         assert "cam-password" not in text
+
+
+def test_credentials_in_a_file_are_masked(tmp_path: Path) -> None:
+    """The servicer's configuration only names the file; what the servicer reads there is no less secret."""
+    file = tmp_path / "guid_and_secret"
+    file.write_text("guid-in-file\nsecret-in-file\n")
+    robot = {"guid": None, "secret": None, "payload_credentials_file": str(file)}
+    service = {"authority": "x/tell_credentials"}
+    with RunningSupervisor(tmp_path / "log", {"front": "work"}, robot=robot, service=service) as supervisor:
+        servicer = supervisor.wait_until("servicer", lambda child: "robot" in child.facts)
+        wait_for(lambda: "the robot refuses … with …" in supervisor.log, "its line")
+        assert servicer.facts["robot"] == "refused: … with …"
+        assert "in-file" not in supervisor.log
 
 
 def test_short_words_are_no_secrets() -> None:

@@ -3,11 +3,14 @@
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shm.records import ChildRecord, Status
 from supervision.health import Health
+from supervision.lifeline import ERROR_CHARACTERS
+from supervision.masking import Mask
 from supervision.reports import Beat, Error, Ready, ReportStream
 from supervision.timing import Timing
 
@@ -80,3 +83,39 @@ def test_more_than_a_report_may_hold_is_no_report() -> None:
         line = json.dumps({"report": "error", "code": "absent", "text": "x" * characters}).encode() + b"\n"
         assert stream.feed(line) == []
     assert len(stream.feed(b'{"report": "error", "code": "absent", "text": "short"}\n')) == 1
+
+
+@pytest.mark.parametrize("password", ["report", "frames", "within_ms", "encoding", "123456", "mono16", "open_failed"])
+def test_secret_that_is_a_word_of_ours_breaks_no_report(password: str) -> None:
+    """Only texts are masked, after they were understood: neither keys nor codes nor numbers."""
+    stream = ReportStream("front", Mask(json.dumps({"camera": {"password": password}})))
+    sent = [
+        {"report": "ready", "port": 123456, "said": ["with", f"a {password}"], f"a {password}": 1},
+        {"report": "beat", "within_ms": 1000, "frames": 123456, "frame_number": 1234567, "encoding": "mono16"},
+        {"report": "error", "code": "open_failed", "text": f"cannot open with {password}"},
+    ]
+    ready, beat, error = stream.feed(b"".join(json.dumps(report).encode() + b"\n" for report in sent))
+    assert isinstance(ready, Ready)
+    assert isinstance(beat, Beat)
+    assert isinstance(error, Error)
+    assert ready.facts == {"port": 123456, "said": ["with", "a …"], f"a {password}": 1}
+    assert (beat.within_ms, beat.frames, beat.encoding) == (1000, 123456, "mono16")
+    assert (error.code, error.text) == ("open_failed", "cannot open with …")
+
+
+def test_secret_is_masked_where_the_child_cut_it() -> None:
+    """An error's text has its length from the child: the beginning of a secret at its end is none to show."""
+    token = "".join(f"{number:04}" for number in range(200))
+    stream = ReportStream("front", Mask(json.dumps({"camera": {"device": f"rtsp://cam/x?token={token}"}})))
+    text = f"cannot open with {token}"[:ERROR_CHARACTERS]
+    (error,) = stream.feed(json.dumps({"report": "error", "code": "absent", "text": text}).encode() + b"\n")
+    assert isinstance(error, Error)
+    assert error.text == "cannot open with …"
+
+
+def test_what_is_no_report_is_cited_without_secrets(caplog: pytest.LogCaptureFixture) -> None:
+    """A line that is dropped is logged as an example, masked like any other."""
+    ReportStream("front", Mask('{"password": "hush-hush"}')).feed(b"the password is hush-hush\n")
+    (message,) = caplog.messages
+    assert "the password is" in message
+    assert "hush" not in message
