@@ -5,7 +5,11 @@ Loads neither OpenCV nor gRPC nor the robot's SDK, so that nothing native can ta
 
 import sys
 
-from supervision.cli import main
+from supervision.signals import end_the_start_when_asked
 
 if __name__ == "__main__":
+    if sys.argv[1:2] != ["status"]:
+        end_the_start_when_asked()  # before the imports, which take their time
+    from supervision.cli import main
+
     sys.exit(main(sys.argv[1:]))

@@ -48,8 +48,8 @@ examples:
 environment: {USERNAME} and {PASSWORD} are who `external` logs in as; without
 that word they count where neither flags nor file nor a payload computer's own file say who we are
 
-exit codes: 0 ended as asked, 1 no camera found, 2 usage, 71 no room in /dev/shm, 75 no route to the robot yet,
-78 bad configuration, 100 another supervisor runs this instance
+exit codes: 0 ended as asked, 1 no camera found, 2 usage, 71 no room in /dev/shm, 75 not yet: no route to the robot,
+or a process of an earlier run does not end, 78 bad configuration, 100 another supervisor runs this instance
 """
 
 

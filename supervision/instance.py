@@ -4,14 +4,18 @@ import errno
 import fcntl
 import logging
 import os
+import stat
 import time
 from pathlib import Path
 from types import TracebackType
 
 from shm import ForeignSegmentError, ShmFullError, names
 from supervision import exit_codes, remove_ipc
+from supervision.sparing import Sparing
 
 _LOOK_AGAIN_S = 0.3  # a `status` may hold the lock for a moment, to see whether it is free
+_CAREFULLY = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK  # whatever somebody else put there
+_NO_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO)  # a link, a folder, a socket
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +37,7 @@ class InstanceLock:
     def __init__(self, instance: str) -> None:
         self._instance = instance
         self._fd = -1
+        self._lines = Sparing()
 
     def __enter__(self) -> "InstanceLock":
         """Take the lock and write our pid into it."""
@@ -51,20 +56,26 @@ class InstanceLock:
             lock_path(self._instance).unlink()
         self._close()
 
-    def keep(self) -> None:
+    def keep(self, now_ns: int) -> None:
         """Take the lock again if somebody removed its file, as a session manager does after a login (RemoveIPC).
 
+        If it cannot be had, that is said, and the next call tries again: what runs goes on without it.
         Raises AlreadyRunningError if another supervisor was faster: then nothing of this instance is ours any more.
         """
-        if not self._has_its_name():
-            path = lock_path(self._instance)
-            _log.warning(
-                "somebody removed %s; taking the lock again. If that was the clean-up after a logout (RemoveIPC): %s",
-                path,
-                remove_ipc.REMEDY,
-            )
+        try:
+            if self._has_its_name():
+                return
             self._close()
             self._take()
+            _log.warning(
+                "somebody removed %s; it was taken again. If that was the clean-up after a logout (RemoveIPC): %s",
+                lock_path(self._instance),
+                remove_ipc.REMEDY,
+            )
+        except OSError as error:
+            if self._lines.allows(now_ns):
+                more = self._lines.take_left_out()
+                _log.error("somebody removed the lock of this instance: %s%s", error.strerror, more)
 
     def _take(self) -> None:
         path = lock_path(self._instance)
@@ -96,10 +107,17 @@ class InstanceLock:
     def _is_locked(self, path: Path) -> bool:
         """Open and lock the file; False if it was removed by its last holder meanwhile."""
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | _CAREFULLY, 0o600)
         except PermissionError as error:
             text = f"{path} belongs to another user, who runs this instance or was killed: choose another --instance"
             raise ForeignSegmentError(error.errno, text) from error
+        except OSError as error:
+            if error.errno in _NO_FILE:
+                raise _no_lock_file(path) from error
+            raise
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            self._close()
+            raise _no_lock_file(path)
         if not _try_lock(self._fd, fcntl.LOCK_EX, _LOOK_AGAIN_S):
             pid = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip()
             self._close()
@@ -114,10 +132,14 @@ class InstanceLock:
         return len(removed)
 
 
+def _no_lock_file(path: Path) -> ForeignSegmentError:
+    return ForeignSegmentError(errno.EEXIST, f"{path} is no lock file: remove it, or choose another --instance")
+
+
 def is_held(instance: str) -> bool:
     """Whether a supervisor runs this instance now. Raises PermissionError if only another user can know."""
     try:
-        fd = os.open(lock_path(instance), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = os.open(lock_path(instance), os.O_RDONLY | _CAREFULLY)
     except FileNotFoundError:
         return False
     try:

@@ -5,19 +5,23 @@ be taken, and its ring would have two writers. It is known by its environment, w
 """
 
 import contextlib
-import logging
 import os
 import signal
 import time
 from collections.abc import Iterator
 
 from shm import names
+from supervision import exit_codes
 
 INSTANCE = "SPOT_CAMERAS_INSTANCE"
 _SHM = "SPOT_CAMERAS_SHM"
 _PATIENCE_S = 2.0
 
-_log = logging.getLogger(__name__)
+
+class UndyingLeftoverError(Exception):
+    """A process of an earlier run does not end: a driver holds it, and perhaps a device. The message names it."""
+
+    exit_code = exit_codes.LEFTOVERS
 
 
 def tags_of(instance: str) -> dict[str, str]:
@@ -31,7 +35,7 @@ def tags_of(instance: str) -> dict[str, str]:
 def kill_leftovers(instance: str, patience_s: float = _PATIENCE_S) -> int:
     """SIGKILL what is left of this instance, wait until it is gone, and say how many processes it was.
 
-    Only whoever holds the instance's lock may do this, and before starting anything.
+    Only whoever holds the instance's lock may do this, and before starting anything. Raises UndyingLeftoverError.
     """
     left = list(_left_of(instance))
     for pid in left:
@@ -40,8 +44,10 @@ def kill_leftovers(instance: str, patience_s: float = _PATIENCE_S) -> int:
     give_up_s = time.monotonic() + patience_s
     while held := [pid for pid in left if not _is_gone(pid)]:
         if time.monotonic() > give_up_s:
-            _log.error("processes of an earlier run do not end: %s", ", ".join(map(str, held)))
-            break
+            raise UndyingLeftoverError(
+                f"processes of an earlier run do not end, pid {', '.join(map(str, held))}, and what they hold is not "
+                "opened again: unplug the camera whose driver holds them, or restart the computer"
+            )
         time.sleep(0.01)
     return len(left)
 

@@ -80,10 +80,12 @@ class Supervisor:
     def run(self) -> int:
         """Run until the end, and return the exit code.
 
-        Raises AlreadyRunningError, and OSError when /dev/shm has no room for the lock or the board.
+        Raises AlreadyRunningError, UndyingLeftoverError, and OSError when /dev/shm has no room for the lock or the
+        board.
         """
         self._has_terminal = os.isatty(0)  # asked now: a terminal that has hung up is none any more
         with contextlib.ExitStack() as stack:
+            stack.enter_context(self._signals)  # from here on what we are told waits for the loop
             lock = stack.enter_context(InstanceLock(self._settings.instance))
             self._on_start()
             if killed := kill_leftovers(self._settings.instance):
@@ -92,7 +94,6 @@ class Supervisor:
                 _log.info("removed %d names that an earlier run left in /dev/shm", removed)
             stack.callback(lock.remove_all_names)
             board = stack.enter_context(BoardWriter(self._settings.instance, shm_group=self._settings.shm_group))
-            stack.enter_context(self._signals)
             adopt_orphans()
             stack.callback(kill_adopted)
             self._loop(self._crew(stack), board, lock)
@@ -124,7 +125,7 @@ class Supervisor:
             self._memory.look(crew, crew.settings.child_memory_limit_mb, now_ns)
             self._obey_signals(crew, now_ns)
             self._stop_if_done(crew, now_ns, end_ns)
-            lock.keep()
+            lock.keep(now_ns)
             self._publish_status(crew, board, now_ns)
 
     def _wait(self, crew: Crew, end_ns: int | None) -> None:

@@ -2,9 +2,28 @@
 
 import os
 import signal
+import sys
 from types import FrameType, TracebackType
 
+from supervision import exit_codes
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD)
+
+
+def end_the_start_when_asked() -> None:
+    """Until a SignalQueue takes over: end with exit code 0 when asked to, also as process 1 of a container.
+
+    That one gets no signal that it has no handler for. SIGHUP from where there is no terminal asks for settings to be
+    read that are about to be read anyway. SIGINT is Python's KeyboardInterrupt.
+    """
+    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # what our starter ignores (nohup) stays ignored
+            signal.signal(number, _end_the_start)
+
+
+def _end_the_start(number: int, _frame: FrameType | None) -> None:
+    if number != signal.SIGHUP or os.isatty(0):
+        sys.exit(exit_codes.FINISHED)
 
 
 class SignalQueue:

@@ -1,5 +1,6 @@
 """Cameras that nobody named are found by a child."""
 
+import os
 import subprocess
 import sys
 import time
@@ -118,7 +119,12 @@ def test_list_of_the_command_line(
     """It ends with 0 and the table on stdout, or with 1 and a sentence on stderr; nothing else is looked at."""
     monkeypatch.setenv("SCRIPTED_LIST", listing)
     monkeypatch.setattr(cli, "list_devices", lambda: list_devices(LISTER))
-    assert cli.main(["--list"]) == code
+    monkeypatch.setattr(cli, "log_to_stderr", lambda **_: None)
+    umask = os.umask(0o077)
+    try:
+        assert cli.main(["--list"]) == code
+    finally:
+        os.umask(umask)
     shown = capfd.readouterr()
     assert ("/dev/video12" in shown.out) == (code == 0)
     assert ("no camera was found" in shown.err) == (code != 0)

@@ -1,13 +1,17 @@
 """One supervisor per instance, which removes its own names and nobody else's."""
 
+import contextlib
+import errno
 import fcntl
 import os
+import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from shm import Encoding, RingWriter, names
+from shm import Encoding, ForeignSegmentError, RingWriter, ShmFullError, names
 from supervision import exit_codes
 from supervision import instance as instance_module
 from supervision.flags import parse_flags, settings_from_flags
@@ -106,11 +110,61 @@ def test_lock_file_that_somebody_removed_is_taken_again() -> None:
     instance = new_instance()
     with InstanceLock(instance) as lock:
         lock_path(instance).unlink()
-        lock.keep()
+        lock.keep(0)
         assert is_held(instance)
         with pytest.raises(AlreadyRunningError), InstanceLock(instance):
             pass
     assert not lock_path(instance).exists()
+
+
+@pytest.mark.parametrize("why", [ShmFullError(errno.ENOSPC, "full"), ForeignSegmentError(errno.EACCES, "foreign")])
+def test_lock_that_cannot_be_taken_again_yet(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, why: OSError
+) -> None:
+    """A full /dev/shm, or another user's file, ends no cameras: it is said a few times, and tried again."""
+    instance, take = new_instance(), InstanceLock._take
+    with InstanceLock(instance) as lock:
+        lock_path(instance).unlink()
+
+        def fail(_: InstanceLock) -> None:
+            raise why
+
+        monkeypatch.setattr(InstanceLock, "_take", fail)
+        for second in range(100):
+            lock.keep(second * 1_000_000_000)
+        monkeypatch.setattr(InstanceLock, "_take", take)
+        assert [message.split(": ")[1] for message in caplog.messages] == [why.strerror] * 3
+        assert not is_held(instance)
+        lock.keep(100_000_000_000)
+        assert is_held(instance)
+
+
+def _fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _link_to_itself(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+def _socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+
+
+@pytest.mark.parametrize("make", [_fifo, _link_to_itself, _socket, Path.mkdir])
+def test_lock_file_that_is_none(make: Callable[[Path], None]) -> None:
+    """What somebody else has put under the lock's name is named, with its path; who only asks does not wait for it."""
+    path = lock_path(instance := new_instance())
+    make(path)
+    try:
+        with pytest.raises(ForeignSegmentError, match=f"{path} is no lock file: remove it"), InstanceLock(instance):
+            pass
+        with contextlib.suppress(OSError):
+            assert not is_held(instance)
+        assert path.lstat(), "it is still there"
+    finally:
+        path.rmdir() if path.is_dir() else path.unlink()
 
 
 def test_lock_that_another_supervisor_has_by_now() -> None:
@@ -121,7 +175,7 @@ def test_lock_that_another_supervisor_has_by_now() -> None:
         with InstanceLock(instance), RingWriter(instance, "front", payload_capacity_bytes=4, descriptor={}) as ring:
             ring.publish(b"\0" * 4, captured_ns=1, rows=2, cols=2, row_stride_bytes=2, encoding=Encoding.MONO8)
             with pytest.raises(AlreadyRunningError):
-                lock.keep()
+                lock.keep(0)
             assert lock.remove_all_names() == 0
             lock.__exit__(None, None, None)
             assert is_held(instance)

@@ -10,6 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from supervision import exit_codes, leftovers
+from supervision.cli import exit_code_of
 from supervision.leftovers import INSTANCE, kill_leftovers, tags_of
 from tests.matrix.recording import MeasuredRow
 from tests.supervision.running import RunningSupervisor, new_instance, wait_for
@@ -99,6 +101,32 @@ def test_only_this_instance_in_this_shared_memory(
     assert ours.wait(5) == -9
     assert longer.poll() is None
     assert elsewhere.poll() is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
+def test_not_another_users() -> None:
+    """An instance of another user is another one, also for root, who may end everything."""
+    instance = new_instance()
+    command = ["/bin/sleep", "60"]
+    with subprocess.Popen(command, user=65534, env=tags_of(instance)) as foreign:
+        try:
+            assert kill_leftovers(instance) == 0
+            assert foreign.poll() is None
+        finally:
+            foreign.kill()
+
+
+def test_one_that_does_not_end(
+    tagged: Callable[[dict[str, str]], "subprocess.Popen[bytes]"],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """What a driver holds may hold a device: nothing is started beside it, and a service manager tries again."""
+    instance = new_instance()
+    held = tagged(tags_of(instance))
+    monkeypatch.setattr(leftovers, "_is_gone", lambda pid: pid != held.pid)
+    assert exit_code_of(lambda: kill_leftovers(instance, patience_s=0)) == exit_codes.LEFTOVERS
+    assert f"pid {held.pid}, and what they hold is not opened again" in capfd.readouterr().err
 
 
 def test_neither_itself_nor_who_started_it(tagged: Callable[[dict[str, str]], "subprocess.Popen[bytes]"]) -> None:

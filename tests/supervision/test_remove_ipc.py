@@ -68,5 +68,5 @@ def test_names_that_vanish_bring_the_remedy(caplog: pytest.LogCaptureFixture) ->
     instance = new_instance()
     with InstanceLock(instance) as lock:
         lock_path(instance).unlink()
-        lock.keep()
+        lock.keep(0)
     assert REMEDY in caplog.text

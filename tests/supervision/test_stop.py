@@ -1,18 +1,25 @@
 """The end of a run: in order and in time, whoever asks for it and however."""
 
+import contextlib
 import os
 import re
+import shutil
 import signal
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from servicer.process import _FAREWELL_S, _GRACE_S
 from shm import names
+from supervision.process import PROJECT_FOLDER
 from supervision.timing import Timing
 from tests.end_to_end.running import SERVICE_NAME, running_pipeline
-from tests.supervision.running import RunningSupervisor, wait_for
+from tests.supervision.running import RunningSupervisor, new_instance, wait_for
 
 
 def test_orderly_stop_in_reverse_order(tmp_path: Path) -> None:
@@ -99,6 +106,60 @@ def test_second_signal_kills_at_once(tmp_path: Path) -> None:
         assert supervisor.stop() < 1.0
         assert supervisor.popen.returncode == 0
         assert supervisor.processes() == []
+
+
+AS_FIRST = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+FIRST_ONLY = pytest.mark.skipif(
+    os.geteuid() != 0 or not shutil.which("unshare"), reason="only root can make a PID namespace"
+)
+
+
+@contextlib.contextmanager
+def importing(folder: Path, *prefix: str) -> Iterator[int]:
+    """A supervisor, for ever in its first imports; afterwards it must have ended with exit code 0."""
+    slow = folder / "slow" / "pydantic.py"
+    slow.parent.mkdir()
+    slow.write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
+    command = [*prefix, sys.executable, str(PROJECT_FOLDER / "supervisor.py"), "--simulate"]
+    environment = {**os.environ, "PYTHONPATH": str(slow.parent)}
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as started:
+        try:
+            assert started.stdout is not None
+            assert started.stdout.readline() == b"importing\n"
+            yield (psutil.Process(started.pid).children()[0].pid if prefix else started.pid)
+            assert (started.wait(10), started.stderr and started.stderr.read()) == (0, b"")
+        finally:
+            started.kill()
+
+
+@pytest.mark.parametrize("prefix", [[], pytest.param(AS_FIRST, marks=FIRST_ONLY)], ids=["", "process 1"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGQUIT])
+def test_asked_to_end_before_it_has_begun(tmp_path: Path, prefix: list[str], number: int) -> None:
+    """It is obeyed while the modules are still loaded, also as process 1, which gets no signal without a handler."""
+    with importing(tmp_path, *prefix) as pid:
+        os.kill(pid, number)
+
+
+def test_asked_to_reload_before_it_has_begun(tmp_path: Path) -> None:
+    """SIGHUP from where there is no terminal ends nothing: the configuration is about to be read anyway."""
+    with importing(tmp_path) as pid:
+        os.kill(pid, signal.SIGHUP)
+        os.kill(pid, signal.SIGTERM)
+
+
+def test_asked_to_end_while_it_takes_its_instance() -> None:
+    """From the lock on a signal waits for the loop, which ends in an orderly way."""
+    program = """
+import os, signal, sys
+from supervision.loop import Supervisor
+from supervision.settings import Settings
+supervisor = Supervisor(Settings(instance=sys.argv[1]), on_start=lambda: os.kill(os.getpid(), signal.SIGTERM))
+sys.exit(supervisor.run())
+"""
+    command = [sys.executable, "-c", program, new_instance()]
+    assert subprocess.run(command, cwd=PROJECT_FOLDER, timeout=20, check=False).returncode == 0
 
 
 def test_hung_up_terminal_ends_it(tmp_path: Path) -> None:
