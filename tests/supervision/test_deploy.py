@@ -31,6 +31,18 @@ def test_unit_knows_the_exit_codes_and_the_times() -> None:
     assert (service["Type"], service["LimitCORE"], service["NoNewPrivileges"]) == ("notify", "0", "yes")
 
 
+def test_unit_may_open_cameras_that_come_later() -> None:
+    """A class of devices is looked up when the unit starts: its module must be there, whether or not a camera is."""
+    assert "DeviceAllow=char-video4linux rw\n" in UNIT
+    for key in ("Wants", "After"):
+        assert re.search(f"^{key}=.*modprobe@videodev.service", UNIT, re.MULTILINE)
+
+
+def test_unit_survives_what_it_forbids() -> None:
+    """A system call that is not allowed is an error for whoever tries it, not a crash that comes again and again."""
+    assert "SystemCallErrorNumber=EPERM\n" in UNIT
+
+
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
 def test_unit_is_one_that_systemd_understands(tmp_path: Path) -> None:
     """Every directive and every value in it."""
@@ -57,11 +69,20 @@ def test_compose_file_takes_away_every_right() -> None:
     assert (PROJECT_FOLDER / "deploy" / service["build"]["context"]).resolve() == PROJECT_FOLDER
 
 
+def test_compose_file_starts_without_a_camera() -> None:
+    """No device need be there, all that come may be opened, and /dev/shm stays the container's own."""
+    (service,) = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"].values()
+    assert "devices" not in service
+    assert service["device_cgroup_rules"] == ["c 81:* rw"]
+    assert "/dev:/dev/host:ro" in service["volumes"]
+    assert not any(":/dev:" in f"{volume}:" for volume in service["volumes"])
+
+
 def test_image_has_every_process_in_it() -> None:
     """The folders that run, the project's own files, and a user who is not root."""
     dockerfile = (DEPLOY / "Dockerfile").read_text()
     copied = {word for line in re.findall(r"^COPY (.*) \S+$", dockerfile, re.MULTILINE) for word in line.split()}
-    assert copied == {package for package in OURS if package != "supervisor"} | {
+    assert copied == {package for package in OURS if package not in ("supervisor", "chaos")} | {
         *("pyproject.toml", "README.md", "supervisor.py")
     }
     assert all((PROJECT_FOLDER / name).exists() for name in copied)
