@@ -100,13 +100,8 @@ def settings_from_flags(
     """
     below = read_file(flags.config) if flags.config else {}
     above, cameras, way = _document(flags, folder, simulate=flags.simulate or below.get("simulate") is True)
-    login = login or Login({})
     document = merge(without_other_credentials(below, above, way), above)
-    if way == "external" and not document.get("simulate"):
-        document = with_user(document, login)
-    document = complete(document, None if way == "payload" else login.from_environment())
-    if way != "payload" and _is_nobody(document):
-        login.check_whole()
+    document = _with_somebody(document, way, login or Login({}))
     if document.get("simulate") and (hostname := above.get("robot", {}).get("hostname")):
         raise ConfigurationError(f"{FLAGS}: HOSTNAME {hostname} does not go together with a simulated robot")
     if cameras:
@@ -122,6 +117,16 @@ def settings_from_flags(
         return with_host_ip(settings, known)
     except ConfigurationError as error:
         raise type(error)(f"{_source(flags)}: {error}") from error
+
+
+def _with_somebody(document: dict[str, Any], way: str | None, login: Login) -> dict[str, Any]:
+    """Add what completes the document, and in it who we are for the robot."""
+    if way == "external" and not document.get("simulate"):
+        document = with_user(document, login)
+    document = complete(document, None if way == "payload" else login.from_environment())
+    if way != "payload" and _is_nobody(document):
+        login.check_whole()
+    return document
 
 
 def _is_nobody(document: dict[str, Any]) -> bool:
