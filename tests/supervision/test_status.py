@@ -116,6 +116,10 @@ def test_rate_after_a_pause_of_the_supervisor() -> None:
         assert 25 < rate.rate_hz(now_ns) < 31
         now_ns = tenth * SECOND_NS // 10 + SECOND_NS // 20
         rate.add(now_ns, 3 * (tenth + 1))
+    first = FrameRate()
+    for frames in range(3, 300, 3):
+        first.add(now_ns, frames)
+    assert first.rate_hz(now_ns) == 0.0, "nobody knows since when"
 
 
 def test_line_a_second() -> None:
