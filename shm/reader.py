@@ -25,7 +25,7 @@ class RingReader:
     cannot be read, `lapped` counts looks that the writer overtook.
 
     Only segments of this user are read, and with `shm_group` those that another user shares with that group. Raises
-    ValueError for a bad name, GroupError for a group there is not, OSError when the fence cannot be made.
+    ValueError for a bad name, GroupError for a group there is not.
     """
 
     def __init__(self, instance: str, camera: str, *, shm_group: str | None = None) -> None:
