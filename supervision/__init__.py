@@ -10,7 +10,8 @@ The loop, from the outside in:
     child          one child's life: promise, end, next start      health   what it said about itself
     process        one process as the kernel sees it         reports, logs   its two pipes (without secrets: masking)
     leftovers      processes of an earlier run                     memory   a child that uses too much
-    post_mortem, end_report   the file about a process that died   notify   what a service manager hears
+    post_mortem, end_report   the file about a process that died   post_mortem_writer   the process that writes it
+    notify         what a service manager hears
     display, status   the board for people and programs            output, sparing, line_budget   few lines, none blocks
 
 What the children import is `lifeline` (their end of the pipes), `settings` and `exit_codes`.

@@ -105,6 +105,7 @@ class Supervisor:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{self._settings.instance}-"))
             ca_file = Path(folder) / "ca.pem"
         crew = Crew(self._settings, ca_file or Path(), self._modules, self._timing)
+        stack.callback(crew.post_mortems.finish)
         stack.callback(crew.kill)  # whatever ends the loop, an exception of ours too
         return crew
 
@@ -167,6 +168,7 @@ class Supervisor:
             reap(death)
             if child:
                 crew.clean_up_after(child, death.pid)
+        crew.post_mortems.turn(now_ns)
 
     def _obey_signals(self, crew: Crew, now_ns: int) -> None:
         for number in self._signals.take():

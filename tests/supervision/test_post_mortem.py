@@ -182,6 +182,17 @@ def test_what_waits_for_a_hung_disk_is_bounded_and_said(tmp_path: Path, caplog: 
     assert len(list((tmp_path / "spot").iterdir())) == MOST_WAITING
 
 
+def test_last_files_are_written_before_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is still waiting when the supervisor ends has its time, too."""
+    monkeypatch.setattr("supervision.post_mortem._LAST_WRITER_S", 20.0)
+    files = PostMortems("spot", tmp_path)
+    for child in ("front", "rear"):
+        files.keep(child, "crashed", "text", SECOND_NS)
+    files.finish()
+    assert {path.name for path in (tmp_path / "spot").iterdir()} == {"front.1.txt", "rear.1.txt"}
+    turn_until(files, lambda: not children())
+
+
 def children() -> list[int]:
     """The processes that this one has."""
     return [process.pid for process in psutil.Process().children()]
