@@ -36,10 +36,14 @@ class NoPlaceError(Exception):
 
 
 class Call:
-    """The call that a thread answers: when it came (`time.monotonic`), and its place among those that are worked on."""
+    """The call that a thread answers: when it came (`time.monotonic`), and its place among those that are worked on.
+
+    `given_up_s` is when its client waits no longer.
+    """
 
     def __init__(self, places: Places, waiting: threading.Semaphore) -> None:
         self.arrived_s = time.monotonic()
+        self.given_up_s = math.inf
         self._limit_s = CALL_LIMIT_S
         self._places = places
         self._waiting = waiting
@@ -47,7 +51,7 @@ class Call:
 
     def ends_s(self, added_s: float = 0.0) -> float:
         """When the call has to end (`time.monotonic`)."""
-        return self.arrived_s + self._limit_s + added_s
+        return min(self.arrived_s + self._limit_s + added_s, self.given_up_s)
 
     def take_place(self, until_s: float) -> None:
         """Wait for a place. Raises NoPlaceError."""
@@ -103,21 +107,22 @@ class Admission(grpc.ServerInterceptor):
     def intercept_service(self, continuation: Callable[..., Any], handler_call_details: Any) -> Any:
         """Wrap the method's handler (all of ours are unary). gRPC calls this as the call arrives, before it queues."""
         self._silent.end_overdue()
-        handler = continuation(handler_call_details)
-        if handler is None:
-            return None
+        handler = continuation(handler_call_details)  # None if there is no such method
         call = Call(self._places, self._waiting)
         is_local = handler_call_details.method.startswith(_LOCAL)
 
         def admitted(messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
             if not self._peers.admit(context.peer(), local_only=is_local):
                 context.abort(grpc.StatusCode.PERMISSION_DENIED, "this address may not see the images of this payload")
+            if handler is None:
+                context.abort(grpc.StatusCode.UNIMPLEMENTED, "there is no such method")
+            call.given_up_s = _given_up_s(context)
             message = self._message(messages, context)
             if is_local:
                 return handler.unary_unary(_parsed(message, handler, context), context)
             return self._in_turn(call, message, handler, context)
 
-        return grpc.stream_unary_rpc_method_handler(admitted, None, handler.response_serializer)
+        return grpc.stream_unary_rpc_method_handler(admitted, None, getattr(handler, "response_serializer", None))
 
     def _message(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
         """Wait for the request. What gRPC raises when the call is cancelled meanwhile, it expects back."""
@@ -130,7 +135,7 @@ class Admission(grpc.ServerInterceptor):
     def _in_turn(self, call: Call, message: bytes, handler: Any, context: grpc.ServicerContext) -> Any:
         _call.set(call)
         try:
-            call.take_place(min(call.ends_s(), _given_up_s(context)))
+            call.take_place(call.ends_s())
             if not context.is_active():
                 context.abort(grpc.StatusCode.CANCELLED, "nobody waits for the answer any more")
             return handler.unary_unary(_parsed(message, handler, context), context)
@@ -149,6 +154,9 @@ def _parsed(message: bytes, handler: Any, context: grpc.ServicerContext) -> Any:
 
 
 def _given_up_s(context: grpc.ServicerContext) -> float:
-    """When the client waits no longer (`time.monotonic`)."""
+    """When the client waits no longer (`time.monotonic`).
+
+    Asked once, as the call comes: gRPC's answer follows the wall clock, which may step while the call is worked on.
+    """
     remaining_s = context.time_remaining()
     return math.inf if remaining_s is None else time.monotonic() + remaining_s

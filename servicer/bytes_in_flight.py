@@ -19,7 +19,7 @@ class _Held:
 
 
 class BytesInFlight:
-    """What all answers on their way may hold together. A quarter of it is for small ones, up to 1 MiB.
+    """What all answers on their way may hold together. A quarter of it is for small answers, up to 1 MiB.
 
     gRPC keeps an answer until its client has taken it, or is given up; only then is the call over. A client that is
     stopped behind a proxy is never given up by gRPC: keepalive asks the proxy. So, when there is no more room, calls
@@ -36,10 +36,13 @@ class BytesInFlight:
         """What is set aside now."""
         return sum(held.size_bytes for held in list(self._held.values()))
 
-    def take(self, size_bytes: int, context: grpc.ServicerContext) -> bool:
-        """Set bytes aside until the call is over; False if there is no room for them."""
+    def take(self, size_bytes: int, answer_bytes: int, context: grpc.ServicerContext) -> bool:
+        """Set bytes aside until the call is over; False if there is no room for them.
+
+        `answer_bytes` is what the answer has with them: many small pictures are a large answer too.
+        """
         key, now_s = object(), time.monotonic()
-        share = 1.0 if size_bytes <= _SMALL_BYTES else _SHARE_OF_LARGE
+        share = 1.0 if answer_bytes <= _SMALL_BYTES else _SHARE_OF_LARGE
         with self._lock:
             room = self.used_bytes + size_bytes <= self._most_bytes * share
             if room:

@@ -44,17 +44,24 @@ class ImageService:
     ) -> None:
         self.requests = 0
         self.ended = 0
+        self._begun = 0
         self._cameras = cameras
         self._why_silent = why_silent
         self._image_log = image_log
         self._in_flight = BytesInFlight(_IN_FLIGHT_BYTES)
         self._counting = threading.Lock()
 
+    @property
+    def idle(self) -> bool:
+        """Whether no call is being answered, and no picture is on its way."""
+        return self._begun == self.ended and not self._in_flight.used_bytes
+
     def ListImageSources(self, request: Any, _context: grpc.ServicerContext) -> Any:  # noqa: N802  gRPC's name
         """Describe every configured camera, in the configured order."""
+        self._count_begin()
         response = image_pb2.ListImageSourcesResponse()
-        _begin_header(response, request)
         try:
+            _begin_header(response, request)
             for camera in self._cameras.values():
                 response.image_sources.append(_source(camera))
                 camera.add_place(response.transforms_snapshot)
@@ -66,8 +73,7 @@ class ImageService:
     def GetImage(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802  gRPC's name
         """Answer every entry in the order of the request."""
         received_ns = time.monotonic_ns()
-        with self._counting:
-            self.requests += 1
+        self._count_begin(requests=1)
         try:
             response = self._images(request, context)
             if self._image_log is not None:
@@ -88,13 +94,18 @@ class ImageService:
         _end_header(response)
         return response
 
+    def _count_begin(self, requests: int = 0) -> None:
+        with self._counting:
+            self._begun += 1
+            self.requests += requests
+
     def _count_end(self) -> None:
         with self._counting:
             self.ended += 1
 
     def _answer_all(self, requests: Any, response: Any, context: grpc.ServicerContext) -> None:
         entries = self._examine(requests, response)
-        until_s = _until_s(entries, context)
+        until_s = _until_s(entries)
         fill = functools.partial(_fill, until_s=until_s, context=context, room=_Room(self._in_flight, context))
         _wait_for_captures(entries, until_s, context, fill)
         for entry in entries:  # after all waits: what nobody had to wait for is still fresh
@@ -136,7 +147,7 @@ class _Room:
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
                 f"the answer is larger than {_RESPONSE_LIMIT_BYTES >> 20} MiB: ask for fewer images in one call",
             )
-        if not self._in_flight.take(added_bytes, self._context):
+        if not self._in_flight.take(added_bytes, self._total_bytes, self._context):
             self._context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many images wait for slow clients: ask again")
 
 
@@ -216,12 +227,10 @@ def _source(camera: ServedCamera) -> Any:
         return image_pb2.ImageSource(name=camera.source_name, image_type=image_pb2.ImageSource.IMAGE_TYPE_VISUAL)
 
 
-def _until_s(entries: list[ImageEntry], context: grpc.ServicerContext) -> float:
+def _until_s(entries: list[ImageEntry]) -> float:
     """When the call has to end: cameras that capture on request may take their time for it."""
     on_request = [entry.camera.capture_timeout_s for entry in entries if entry.camera.captures_on_request]
-    until_s = admission.current().ends_s(max(on_request, default=0.0))
-    remaining_s = context.time_remaining()
-    return until_s if remaining_s is None else min(until_s, time.monotonic() + remaining_s)
+    return admission.current().ends_s(max(on_request, default=0.0))
 
 
 def _patience_s(until_s: float) -> float:

@@ -15,7 +15,7 @@ def use_one_heap() -> None:
 
 
 def give_back() -> None:
-    """Return what is free; takes milliseconds."""
+    """Return what is free. Nobody gets memory meanwhile: 13 to 76 ms were measured while 150 to 400 MB went back."""
     _call("malloc_trim", 0)
 
 

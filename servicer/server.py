@@ -16,7 +16,7 @@ from servicer.peers import AllowedPeers
 _CONCURRENT_CALLS = 512
 _MOST_DESCRIPTORS = 16_384
 _RESERVED_DESCRIPTORS = 256  # for rings, the robot, and this process's own call to itself
-_LISTENERS = 2
+_LISTENERS = 3  # the registered address, the loopback, and the Unix socket for that call
 
 _OPTIONS = [
     ("grpc.so_reuseport", 0),  # the default lets a second server bind the same port and take half of the calls

@@ -15,6 +15,7 @@ from bosdyn.api import image_pb2
 
 DATA, HEADERS, SETTINGS, PING, WINDOW_UPDATE = 0, 1, 4, 6, 8
 _END_STREAM, _END_HEADERS = 1, 4
+_FRAME_HEADER_BYTES = 9
 _INITIAL_WINDOW_SIZE = 4
 _LARGEST_WINDOW = 2**31 - 1
 _PATH = "/bosdyn.api.ImageService/GetImage"
@@ -64,6 +65,19 @@ def connected(port: int, said: bytes) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", port), timeout=10)
     connection.sendall(said)
     return connection
+
+
+def wait_for_answer(connection: socket.socket, stream: int = 1) -> None:
+    """Read until the headers of the answer to this call are there. TimeoutError, EOFError if they do not come."""
+    unread = b""
+    while True:
+        while len(unread) >= _FRAME_HEADER_BYTES + (length := int.from_bytes(unread[:3], "big")):
+            if (unread[3], int.from_bytes(unread[5:9], "big")) == (HEADERS, stream):
+                return
+            unread = unread[_FRAME_HEADER_BYTES + length :]
+        if not (chunk := connection.recv(65536)):
+            raise EOFError("the connection was closed")
+        unread += chunk
 
 
 def main() -> None:

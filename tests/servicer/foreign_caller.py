@@ -17,6 +17,9 @@ METHODS = (
     "/bosdyn.api.ImageService/GetImage",
     "/bosdyn.api.ImageService/ListImageSources",
     "/grpc.health.v1.Health/Check",
+    "/grpc.health.v1.Health/Watch",
+    "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+    "/there.is/NoSuchMethod",
 )
 
 

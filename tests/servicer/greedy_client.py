@@ -3,7 +3,7 @@
 Its HTTP/2 window is small, so that the server waits for the window and not for TCP: what a stopped client looks like
 through a proxy.
 
-`python -m tests.servicer.greedy_client PORT`
+`python -m tests.servicer.greedy_client PORT CALLS`
 """
 
 import signal
@@ -11,8 +11,6 @@ import sys
 
 import grpc
 from bosdyn.api import image_pb2, image_service_pb2_grpc
-
-CALLS = 60
 
 
 def main() -> None:
@@ -27,7 +25,7 @@ def main() -> None:
         raw = image_pb2.Image.FORMAT_RAW
         entry = image_pb2.ImageRequest(image_source_name="front", image_format=raw, resize_ratio=0.5)
         request = image_pb2.GetImageRequest(image_requests=[entry])
-        calls = [stub.GetImage.future(request) for _ in range(CALLS)]
+        calls = [stub.GetImage.future(request) for _ in range(int(sys.argv[2]))]
         sys.stdout.write(f"{len(calls)}\n")
         sys.stdout.flush()
         signal.pause()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 
 from servicer import admission, bytes_in_flight, image_service, picture, served_camera
 from servicer.bytes_in_flight import BytesInFlight
+from servicer.places import Places
 from shm import Encoding
 from tests.servicer.serving import IMAGE, STATUS, Ring, Served, smooth, wait_for
 
@@ -147,15 +149,70 @@ def test_the_time_in_the_queue_counts(
     """A call that has waited its whole time for a place is not begun any more: its client has other things to do."""
     monkeypatch.setattr(admission, "CALL_LIMIT_S", 0.1)
     front.show(smooth())
-    slow = [image_pb2.GetImageRequest(image_requests=[entry(resize_ratio=0.5, quality_percent=n)]) for n in range(1, 9)]
-    busy = [served.stub.GetImage.future(request) for request in slow]  # as many as there are places
-    wait_for(lambda: served.service.requests == 8)
+    busy, _ = fill_places(served)
     late = served.stub.GetImage.future(image_pb2.GetImageRequest(image_requests=[entry()]))
     threading.Timer(0.3, gate.set).start()
     assert code_of(late.result) is grpc.StatusCode.RESOURCE_EXHAUSTED
     for call in busy:
         call.exception()
     assert served.service.requests == 8
+
+
+@pytest.fixture
+def contexts(monkeypatch: pytest.MonkeyPatch) -> list[grpc.ServicerContext]:
+    """Those of the calls that were admitted."""
+    given_up_s, seen = admission._given_up_s, []
+
+    def remembering(context: grpc.ServicerContext) -> float:
+        seen.append(context)
+        return given_up_s(context)
+
+    monkeypatch.setattr(admission, "_given_up_s", remembering)
+    return seen
+
+
+def fill_places(served: Served) -> tuple[list[Any], Places]:
+    """Take all places with calls that wait for the gate; those calls, and the places."""
+    slow = [image_pb2.GetImageRequest(image_requests=[entry(resize_ratio=0.5, quality_percent=n)]) for n in range(1, 9)]
+    busy = [served.stub.GetImage.future(request) for request in slow]
+    wait_for(lambda: served.service.requests == 8)
+    return busy, served.server._state.interceptor_pipeline.interceptors[0]._places  # type: ignore[attr-defined]
+
+
+def test_a_call_that_is_cancelled_in_the_queue_is_not_begun(
+    served: Served, front: Ring, gate: threading.Event, contexts: list[grpc.ServicerContext]
+) -> None:
+    """Its turn comes, and is given to the next one."""
+    front.show(smooth())
+    busy, places = fill_places(served)
+    late = served.stub.GetImage.future(image_pb2.GetImageRequest(image_requests=[entry()]))
+    wait_for(lambda: places._turns)
+    late.cancel()
+    wait_for(lambda: not contexts[-1].is_active())
+    gate.set()
+    for call in busy:
+        assert call.result().image_responses
+    wait_for(lambda: places._free == len(busy))
+    assert served.service.requests == len(busy)
+
+
+def test_a_step_of_the_wall_clock_ends_no_call(
+    served: Served, front: Ring, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither one that waits in the queue nor one that is answered, though gRPC now takes their deadlines for gone."""
+    front.show(smooth())
+    wall, both = time.time, image_pb2.GetImageRequest(image_requests=[entry(resize_ratio=0.5), entry()])
+    first = served.stub.GetImage.future(both, timeout=20)
+    wait_for(lambda: served.cameras["front"]._shared._sets)  # it is being encoded
+    busy = [served.stub.GetImage.future(both, timeout=20) for _ in range(7)]
+    wait_for(lambda: served.service.requests == 8)
+    places = served.server._state.interceptor_pipeline.interceptors[0]._places  # type: ignore[attr-defined]
+    late = served.stub.GetImage.future(both, timeout=20)
+    wait_for(lambda: places._turns)
+    monkeypatch.setattr(time, "time", lambda: wall() + 3600.0)
+    gate.set()
+    for call in (first, *busy, late):
+        assert [one.status for one in call.result().image_responses] == [STATUS.STATUS_OK] * 2
 
 
 @pytest.mark.row("M28")
@@ -240,6 +297,18 @@ def test_room_for_answers_is_given_back(served: Served, front: Ring, monkeypatch
     wait_for(lambda: budget.used_bytes == 0)
 
 
+def test_many_small_pictures_are_a_large_answer(served: Served, front: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have no part in the room that is kept for small answers."""
+    picture_bytes = 64 * 96 * 3
+    monkeypatch.setattr(bytes_in_flight, "_SMALL_BYTES", picture_bytes)
+    monkeypatch.setattr(served.service, "_in_flight", BytesInFlight(4 * picture_bytes))
+    front.show(smooth())
+    raw = entry(image_format=IMAGE.FORMAT_RAW)
+    assert len(served.get(raw, raw, raw).image_responses) == 3
+    wait_for(lambda: served.service.idle)
+    assert code_of(lambda: served.get(raw, raw, raw, raw)) is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
 @pytest.mark.row("M27")
 def test_a_stopped_client_does_not_hold_the_room_for_ever(
     instance: str, served: Served, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
@@ -269,9 +338,9 @@ def answers(served: Served, wanted: Any) -> bool:
 
 
 @contextlib.contextmanager
-def greedy_client(port: int) -> Iterator[subprocess.Popen[bytes]]:
+def greedy_client(port: int, calls: int = 60) -> Iterator[subprocess.Popen[bytes]]:
     """Start it, and end it."""
-    argv = [sys.executable, "-m", "tests.servicer.greedy_client", str(port)]
+    argv = [sys.executable, "-m", "tests.servicer.greedy_client", str(port), str(calls)]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]) as client:
         try:
             yield client

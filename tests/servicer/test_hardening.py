@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 import threading
@@ -21,11 +22,13 @@ from bosdyn.api import image_pb2, image_service_pb2_grpc
 
 from servicer import silent_calls
 from servicer.peers import AllowedPeers
+from servicer.silent_calls import SilentCalls
 from tests.matrix.recording import MeasuredRow
 from tests.servicer import bare_http2
 from tests.servicer.foreign_caller import METHODS
 from tests.servicer.serving import IMAGE, STATUS, Ring, Served, serving, smooth, wait_for
-from tests.servicer.test_bounds import answers, code_of, entry
+from tests.servicer.test_bounds import answers, code_of, entry, greedy_client
+from tests.servicer.test_health import Clock
 from tests.servicer.test_peers import NobodyFromLoopback
 from tests.servicer.test_process import (  # noqa: F401  the fixtures
     SECRET,
@@ -71,6 +74,42 @@ def test_a_silent_call_is_cancelled(served: Served, monkeypatch: pytest.MonkeyPa
         wait_for(lambda: served.stub.ListImageSources(LIST, timeout=10) and call.done())
         assert call.code() is grpc.StatusCode.CANCELLED
         never.set()
+
+
+class OpenCall:
+    """As much of a call's context as there is to a call that nobody waits for any more."""
+
+    cancelled = False
+
+    def cancel(self) -> None:
+        """Stand in for the context's."""
+        self.cancelled = True
+
+
+@pytest.mark.parametrize(("calls", "patience_s"), [(255, 2.0), (256, 0.25)])
+def test_many_silent_calls_have_less_time(monkeypatch: pytest.MonkeyPatch, calls: int, patience_s: float) -> None:
+    """Two seconds while there are threads enough for all, a quarter of one afterwards."""
+    monkeypatch.setattr(silent_calls, "time", clock := Clock())
+    silent, opened = SilentCalls(), [OpenCall() for _ in range(calls)]
+    with contextlib.ExitStack() as waiting:
+        for call in opened:
+            waiting.enter_context(silent.awaiting(call))  # type: ignore[arg-type]
+        for passed_s, expected in ((patience_s - 0.01, 0), (0.02, calls)):
+            clock.now_s += passed_s
+            silent.end_overdue()
+            assert sum(call.cancelled for call in opened) == expected
+
+
+def test_a_call_whose_request_has_come_is_not_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may take as long as it needs, and is not remembered."""
+    monkeypatch.setattr(silent_calls, "time", clock := Clock())
+    silent, call = SilentCalls(), OpenCall()
+    with silent.awaiting(call):  # type: ignore[arg-type]
+        pass
+    clock.now_s += 60.0
+    silent.end_overdue()
+    assert not call.cancelled
+    assert not silent._opened
 
 
 def test_a_call_without_a_request_is_invalid(served: Served) -> None:
@@ -135,28 +174,32 @@ def test_oversized_requests_are_refused_quickly(served: Served, front: Ring, row
     for _ in range(60):
         inner = inner.values["a"].dict_value
     refused = grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INVALID_ARGUMENT
+    entries = image_pb2.GetImageRequest(image_requests=[entry()] * 100_000).SerializeToString()
     process = psutil.Process()
     before = process.memory_info().rss
     with grpc.insecure_channel(f"127.0.0.1:{served.port}") as channel:
         method: Any = channel.unary_unary("/bosdyn.api.ImageService/GetImage")
-        entries = image_pb2.GetImageRequest(image_requests=[entry()] * 100_000).SerializeToString()
         for what, request in {
             "100,000 entries": entries,
             "300 kB": bytes(300_000),
             "60 deep": deep.SerializeToString(),
         }.items():
-            began_s = time.monotonic()
-            assert code_of(lambda request=request: method(request, timeout=10)) in refused
-            row("M26").measured(what, time.monotonic() - began_s, 0.2 * slack())
-    began_s = time.monotonic()
-    assert "at most 32" in served.get(*["front"] * 10_000).header.error.message
-    row("M26").measured("10,000 duplicates", time.monotonic() - began_s, 0.2 * slack())
+            with computing(row("M26"), what):
+                assert code_of(lambda request=request: method(request, timeout=10)) in refused
+    with computing(row("M26"), "10,000 duplicates"):
+        assert "at most 32" in served.get(*["front"] * 10_000).header.error.message
     row("M26").at_most("memory", (process.memory_info().rss - before) / 2**20, 50, "MiB")
 
 
-def slack() -> float:
-    """How much longer things may take on a computer that has other things to do."""
-    return min(10.0, max(1.0, 2 * os.getloadavg()[0] / (os.cpu_count() or 1)))
+@contextlib.contextmanager
+def computing(row: MeasuredRow, what: str) -> Iterator[None]:
+    """Measure the time of the processor, both ends of the call together: it is the same however busy the computer is.
+
+    By the clock gRPC takes 0.1 to 1 s to tell of a message that is too large, in which nobody does anything.
+    """
+    began_s = time.process_time()
+    yield
+    row.measured(f"computing for {what}", time.process_time() - began_s, 0.2)
 
 
 def test_descriptors_are_enough_for_many_connections() -> None:
@@ -165,7 +208,7 @@ def test_descriptors_are_enough_for_many_connections() -> None:
         "import resource as r; from servicer import server; r.setrlimit(r.RLIMIT_NOFILE, (256, {hard}));"
         "server.raise_descriptor_limit(); print(r.getrlimit(r.RLIMIT_NOFILE)[0], server._most_connections())"
     )
-    for hard, expected in ((256, [256, 64]), (2048, [2048, 896])):
+    for hard, expected in ((256, [256, 42]), (2048, [2048, 597])):
         command = [sys.executable, "-c", program.format(hard=hard)]
         printed = subprocess.run(command, cwd=PROJECT, capture_output=True, check=True, timeout=60).stdout
         assert list(map(int, printed.split())) == expected
@@ -179,11 +222,10 @@ def test_nobody_writes_into_the_log(configuration: dict[str, Any], robot: Any) -
         broken = [bare_http2.opening().replace(b"trailers", no_text) for no_text in (b"\xff" * 8, b"sreliart")]
         broken.append(bare_http2.opening().replace(b"application/grpc", b"\xff" * 16))
         broken.append(bare_http2.opening(path="/\x00" + "a" * 40).replace(b"front", b"\xfe" * 5))
-        for said in broken:
+        broken = [said + bare_http2.request(b"") for said in broken]
+        for said in (*broken, bare_http2.asking_for_raw()):
             with bare_http2.connected(port, bare_http2.GREETING + said) as connection:
-                assert connection.recv(1000)
-        with bare_http2.connected(port, bare_http2.GREETING + bare_http2.asking_for_raw()) as connection:
-            assert connection.recv(1000)
+                bare_http2.wait_for_answer(connection)
         servicer.forget_reports()
         servicer.report(is_beat)
         assert not re.search("Traceback|metadata|ncoding", servicer.log.removeprefix(before))
@@ -200,6 +242,13 @@ def bad_company(port: int, silent: int, idle: int, stopped: int) -> Iterator[Non
             yield
         finally:
             company.kill()
+
+
+def stop_in_the_middle(client: "subprocess.Popen[bytes]") -> None:
+    """Stop a greedy client as soon as it has asked."""
+    assert client.stdout is not None
+    assert client.stdout.readline()
+    client.send_signal(signal.SIGSTOP)
 
 
 @contextlib.contextmanager
@@ -266,7 +315,10 @@ def test_descriptors_that_are_used_up_stop_nobody(
 @pytest.mark.soak
 @pytest.mark.row("M27")
 def test_bad_company(configuration: dict[str, Any], instance: str, row: Row) -> None:  # noqa: F811
-    """A thousand connections that say nothing, two hundred that go silent, fifty clients stopped in mid-answer."""
+    """A thousand connections that say nothing, two hundred that go silent, fifty clients stopped in mid-answer.
+
+    Five of the fifty are real gRPC clients, stopped by a signal; the others read nothing from the start.
+    """
     rows, cols = 1080, 1920
     with Ring(instance, "front", rows * cols * 3) as front, ServicerProcess(configuration) as servicer:
         front.show(smooth(rows, cols))
@@ -275,17 +327,20 @@ def test_bad_company(configuration: dict[str, Any], instance: str, row: Row) -> 
         with good_client(port) as took_s:
             wait_for(lambda: len(took_s) > 20)
             before, connected = process.memory_info().rss, connections_of(process)
-            peak, began_s = 0, time.monotonic()
+            peak = 0
 
             def look() -> bool:
                 nonlocal peak
                 peak = max(peak, process.memory_info().rss)
                 return connections_of(process) <= connected
 
-            with bad_company(port, 1000, 200, 50):
+            with bad_company(port, 1000, 200, 45), contextlib.ExitStack() as stopped:
+                for _ in range(5):
+                    stop_in_the_middle(stopped.enter_context(greedy_client(port, 4)))
+                began_s = time.monotonic()
                 assert not look()
                 wait_for(look, 60.0)
-                row("M27").measured("dropped", time.monotonic() - began_s, 25.0)
+                row("M27").measured("dropped", time.monotonic() - began_s, 20.0)
             wait_for(lambda: process.memory_info().rss < before + (100 << 20), 30.0)
         took_s.sort()
         row("M27").measured("p99 of a good client", took_s[len(took_s) * 99 // 100], 0.5)
@@ -353,10 +408,10 @@ def test_a_neighbour_sees_nothing(
         command = [*there, sys.executable, "-m", "tests.servicer.foreign_caller", own_address, str(port)]
         printed = subprocess.run(command, cwd=PROJECT, capture_output=True, check=True, timeout=60).stdout
         told = json.loads(printed)
-        assert [told[path] for path in METHODS] == ["PERMISSION_DENIED"] * 3
+        assert [told[path] for path in METHODS] == ["PERMISSION_DENIED"] * len(METHODS)
         assert told["refused without a request"]
         assert told["asked"] < 1000  # a refusal; the picture has 18 kB
-        beat = servicer.report(lambda report: is_beat(report) and report["refused"] == 5)
+        beat = servicer.report(lambda report: is_beat(report) and report["refused"] == len(METHODS) + 2)
         assert beat["requests"] == 0
         peer = own_address[:-1] + "2"
         wait_for(lambda: any(peer in fault.error_message for fault in robot.faults.values()))

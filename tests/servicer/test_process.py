@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -18,8 +19,10 @@ from typing import Any
 import grpc
 import pytest
 from bosdyn.api import image_pb2, image_service_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from servicer import admission, process, server
+from servicer import admission, memory, process, server
+from servicer.robot_link import RobotLink
 from shm import BoardWriter, ChildRecord, Status
 from simulated_robot import SimulatedRobot
 from supervision import exit_codes
@@ -283,6 +286,121 @@ def test_a_server_whose_places_are_all_stuck_is_not_alive(
             call.result()
         assert servicer._serves(stub)
     grpc_server.stop(None).wait()
+
+
+class LineToNobody(Lifeline):
+    """A servicer's end of the line in this very process, which counts the turns of its loop."""
+
+    turns = 0
+
+    def __init__(self) -> None:
+        super().__init__(-1)
+
+    def end_if_orphaned(self) -> None:
+        """Nobody could be gone."""
+        self.turns += 1
+
+    def _send(self, report: Report) -> None:
+        """Nobody listens."""
+
+
+@contextlib.contextmanager
+def running_here(configuration: dict[str, Any]) -> Iterator[tuple[process.Servicer, LineToNobody]]:
+    """A servicer whose main loop runs in a thread, until the block ends."""
+    line = LineToNobody()
+    servicer = process.Servicer(ServicerConfiguration.model_validate(configuration), line)
+    thread = threading.Thread(target=servicer.run)
+    thread.start()
+    try:
+        wait_for(lambda: line.turns)
+        yield servicer, line
+    finally:
+        line.stopping = True
+        thread.join()
+
+
+def test_what_is_wrong_is_known_before_the_robot_is_asked(
+    configuration: dict[str, Any], instance: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link that began without faults would clear those that a predecessor rightly raised."""
+    start = RobotLink.start
+    known: list[str] = []
+
+    def remembering(link: RobotLink) -> None:
+        known.extend(link._desired_faults())
+        start(link)
+
+    monkeypatch.setattr(RobotLink, "start", remembering)
+    children = (ChildRecord("rear", "camera", "waiting", 0, error_code="absent", error_text="rear is gone."),)
+    with BoardWriter(instance) as board:
+        board.publish(Status(instance, os.getpid(), 0, children))
+        with running_here(configuration):
+            assert "Image Capture Failure for Rear 1" in known
+
+
+def test_nothing_is_served_while_it_says_farewell(
+    configuration: dict[str, Any], front: Ring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who watches its health is told before the robot is: that may take a while."""
+    stop, told = RobotLink.stop, []
+
+    def asking(link: RobotLink, timeout_s: float) -> None:
+        told.append(health_of(configuration))
+        stop(link, timeout_s)
+
+    monkeypatch.setattr(RobotLink, "stop", asking)
+    front.show(smooth())
+    with running_here(configuration):
+        assert health_of(configuration) == health_pb2.HealthCheckResponse.SERVING
+    assert told == [health_pb2.HealthCheckResponse.NOT_SERVING]
+
+
+def health_of(configuration: dict[str, Any]) -> Any:
+    """What the health service says of the whole."""
+    with grpc.insecure_channel(f"127.0.0.1:{configuration['service']['port']}") as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        return stub.Check(health_pb2.HealthCheckRequest(), timeout=10).status
+
+
+def test_memory_is_given_back_while_nobody_asks(configuration: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Again and again, but never during a call: who needs memory would wait meanwhile."""
+    given_back = []
+    monkeypatch.setattr(memory, "give_back", lambda: given_back.append(True))
+    monkeypatch.setattr(process, "_GIVE_BACK_EVERY_S", 0.0)
+    monkeypatch.setattr(process, "_TURN_S", 0.01)
+    opened = threading.Event()
+
+    def pass_turns(line: LineToNobody) -> None:
+        enough = line.turns + 10
+        wait_for(lambda: line.turns > enough)
+
+    with running_here(configuration) as (servicer, line), image_service(configuration["service"]["port"]) as stub:
+        monkeypatch.setattr(servicer._service, "_images", lambda *_: opened.wait(20) and image_pb2.GetImageResponse())
+        pass_turns(line)
+        assert len(given_back) > 5
+        call = stub.GetImage.future(image_pb2.GetImageRequest())
+        wait_for(lambda: servicer._service.requests == 1)
+        pass_turns(line)
+        before = len(given_back)
+        pass_turns(line)
+        assert len(given_back) == before
+        opened.set()
+        call.result()
+        wait_for(lambda: len(given_back) > before)
+
+
+def test_what_was_freed_goes_back_to_the_system() -> None:
+    """Though something that is still needed lies above it, where glibc alone would keep all of it."""
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("another C library has other ways")
+    program = (
+        "import psutil; from servicer import memory; memory.use_one_heap(); rss = psutil.Process().memory_info;"
+        "held = [b'x' * 100_000 + bytes([n % 256]) for n in range(1000)]; last = held.pop(); held.clear();"
+        "before = rss().rss; memory.give_back(); print(before - rss().rss)"
+    )
+    command = [sys.executable, "-c", program]
+    printed = subprocess.run(command, cwd=PROJECT, capture_output=True, check=True, timeout=60).stdout
+    assert int(printed) > 80_000_000
 
 
 @pytest.mark.slow
