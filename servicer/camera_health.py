@@ -15,7 +15,8 @@ from supervision import exit_codes
 PROOF_S = 2.0
 _PROOF_AFTER_RELAPSE_S = 3.5  # still cleared within 5 s
 _RELAPSE_S = 60.0  # so long the supervisor remembers failures, too
-_SILENCE_S = 1.0
+_SILENCE_S = 4.0  # by then the worker or the supervisor has said what it is, unless a frame may take longer
+_BEYOND_LIMIT_S = 1.0
 _SILENCE_PERIODS = 6  # beyond what one client's captures may take of the camera, with the frame after them
 _LEFT_OVER_S = 3.0  # the supervisor forgets an error after two seconds of frames
 _FAILED_FRAMES = 3
@@ -23,6 +24,8 @@ _FAILING_S = 2.0
 
 _DIGITS = re.compile(r"[0-9]+")
 _BROKEN = ("unkillable", "refused")
+_BARE_SILENCE = "silent"
+_COMPLAINTS = ("frozen", "parameters", "shm_foreign")  # what a worker says while it works on; all else ends it
 _ENDED_AS_PLANNED = ("finished", "stopping")
 PLANNED_EXITS = (None, f"exit code {exit_codes.TERMINATED}")  # never started yet; asked to, for new settings
 
@@ -30,7 +33,9 @@ PLANNED_EXITS = (None, f"exit code {exit_codes.TERMINATED}")  # never started ye
 class _Proof:
     """That something is well: two seconds without trouble, and longer for what fell ill again within a minute.
 
-    So a camera that fails every three seconds has one fault that stays, instead of one that comes and goes.
+    They end with the newest sign of health, a frame's capture, not with the moment in which somebody looks at it: the
+    age that a frame may reach proves nothing. So a camera that fails every three seconds has one fault that stays,
+    instead of one that comes and goes.
     """
 
     def __init__(self) -> None:
@@ -48,14 +53,14 @@ class _Proof:
         """There is trouble: the time begins anew."""
         self._well_since_s = None
 
-    def is_given(self, now_s: float) -> bool:
-        """There is no trouble now: whether that has been so for long enough."""
+    def is_given(self, sign_s: float) -> bool:
+        """There is no trouble, and the newest sign of health is of this moment: whether there were enough of them."""
         if self._well_since_s is None:
-            self._well_since_s = now_s
-        if now_s - self._well_since_s < self._needed_s:
+            self._well_since_s = sign_s
+        if sign_s - self._well_since_s < self._needed_s:
             return False
         if self._is_demanded:
-            self._is_demanded, self._cleared_s = False, now_s
+            self._is_demanded, self._cleared_s = False, sign_s
         return True
 
 
@@ -81,23 +86,29 @@ class CameraHealth:
             self._tell(*trouble, now_s)
         elif record is not None and record.state == "killing":
             self._proof.spoil()  # its end is a moment away, and will be told with its post-mortem
-        elif not self._camera.idles and (age_s is None or age_s > self._camera.max_age_s):
+        elif self._camera.idles:
+            self._is_well(now_s)
+        elif age_s is None or age_s > self._camera.max_age_s:
             self._proof.spoil()
-        elif self.fault is not None and self._proof.is_given(now_s):
+        else:
+            self._is_well(now_s - age_s)
+
+    def _is_well(self, sign_s: float) -> None:
+        if self.fault is not None and self._proof.is_given(sign_s):
             self.fault = None
 
     def _tell(self, kind: str, told: Fault, has_details: bool, now_s: float) -> None:
-        """Show a trouble. While it is of the same kind the words stay: new figures are not a new fault."""
+        """Show a trouble. New figures are no news, and neither is that a camera is silent after what it died of."""
         self._proof.spoil()
         if self.fault is None:
             self._proof.demand(now_s)
-        if self.fault is None or kind != self._kind or has_details > self._has_details:
+        is_news = kind not in (self._kind, _BARE_SILENCE) or has_details > self._has_details
+        if self.fault is None or is_news:
             self.fault, self._kind, self._has_details = told, kind, has_details
 
     def _trouble(self, record: ChildRecord | None, age_s: float | None) -> tuple[str, Fault, bool] | None:
         """What is wrong with the camera: of which kind, for the operator, and whether it names a post-mortem file."""
-        limit_s = max(self._camera.max_age_s + _SILENCE_S, _SILENCE_PERIODS * self._camera.period_s)
-        silent = not self._camera.idles and (age_s is None or age_s > limit_s)
+        silent = not self._camera.idles and (age_s is None or age_s > self._silence_s())
         if record is None:  # there is no board: the supervisor writes a new one as soon as it can
             return self._silence() if silent else None
         restarted = self._restarts is not None and record.restarts > self._restarts
@@ -115,14 +126,21 @@ class CameraHealth:
             return f"{record.state in _BROKEN} {_kind(record)}", told, details is not None
         return self._silence() if record.state == "running" and silent else None
 
+    def _silence_s(self) -> float:
+        """So old may the newest frame be before that alone is a fault: 4 s, or what a slow camera needs."""
+        return max(_SILENCE_S, self._camera.max_age_s + _BEYOND_LIMIT_S, _SILENCE_PERIODS * self._camera.period_s)
+
     def _silence(self) -> tuple[str, Fault, bool]:
         problem = self._camera.problem
         told = fault.silence(self._camera.source_name, self._camera.max_age_s, problem)
-        return f"silent {problem is None}", told, False
+        return "unreadable" if problem else _BARE_SILENCE, told, False
 
 
 class SourceHealth:
-    """Whether a camera that delivers says that something is wrong all the same. `fault` is what to show, or None."""
+    """Whether a camera that delivers says that something is wrong all the same. `fault` is what to show, or None.
+
+    Only what it says while it works on: the last words of a process are told with its end.
+    """
 
     def __init__(self, source_name: str) -> None:
         self.fault: Fault | None = None
@@ -139,7 +157,7 @@ class SourceHealth:
             self._left_over, self._left_over_until_s = record.error_code, now_s + _LEFT_OVER_S
         elif record.error_code != self._left_over or now_s > self._left_over_until_s:
             self._left_over = None
-        if record.state != "running" or not record.error_text or record.error_code == self._left_over:
+        if record.state != "running" or record.error_code not in _COMPLAINTS or record.error_code == self._left_over:
             self.fault = None
         elif self.fault is None or _kind(record) != self._kind:
             self.fault, self._kind = fault.source_warning(self._source_name, record), _kind(record)
@@ -148,7 +166,8 @@ class SourceHealth:
 class DecodingHealth:
     """Whether pictures can be made of one camera's frames, over time. `fault` is what to show, or None.
 
-    One broken frame among good ones is no fault: it takes three of them, or none that is whole for two seconds.
+    One broken frame among good ones is no fault: it takes three of them, or none that is whole for two seconds. Nor is
+    the last one of a finished video: no other one will show that it is over.
     """
 
     def __init__(self, camera: ServedCamera) -> None:
@@ -159,18 +178,24 @@ class DecodingHealth:
         self._failing_since_s: float | None = None
         self._proof = _Proof()
 
-    def update(self, now_s: float) -> None:
+    def update(self, record: ChildRecord | None, now_s: float) -> None:
         """Look whether a picture could not be made; and from then on, whether one of the newest frame can."""
         failure = self._camera.undecodable
         if failure is None:
+            return
+        if record is not None and record.state == "finished":
+            self._forget()
             return
         if failure is not self._failure or not self._camera.decodes_again():
             self._note(self._camera.undecodable or failure, now_s)
             return
         self._failing_since_s = None
         if self._proof.is_given(now_s):
-            self.fault = self._failure = self._camera.undecodable = None
-            self._failed_frames = 0
+            self._forget()
+
+    def _forget(self) -> None:
+        self.fault = self._failure = self._failing_since_s = self._camera.undecodable = None
+        self._failed_frames = 0
 
     def _note(self, failure: Undecodable, now_s: float) -> None:
         if not failure.is_of_same_frame(self._failure):

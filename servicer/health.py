@@ -4,10 +4,11 @@ Three faults per camera, with constant names: it delivers nothing; it delivers, 
 the same; no picture can be made of what it delivers. Three of the service: its last process ended unplanned, the
 robot does not tell its time, clients were refused.
 
-An unplanned end of a worker raises the first at once, silence after the freshness limit and a second more (not that of
-a camera which captures only when it is asked). Two seconds of health clear it, 3.5 s if there was a fault a minute
-before. What clients ask for is not seen in here: while a camera captures for one of them, the others may lack a few
-frames, and that is no silence.
+An unplanned end of a worker raises the first at once, silence alone after four seconds or what a slow camera needs (not
+that of a camera which captures only when it is asked). Two seconds of health clear it, 3.5 s if there was a fault a
+minute before. While a fault stands its words change once a minute at most, for each change is an entry of the robot's
+fault history. What clients ask for is not seen in here: while a camera captures for one of them, the others may lack a
+few frames, and that is no silence.
 """
 
 import os
@@ -30,6 +31,8 @@ from servicer.robot_clock import RobotClock
 from servicer.served_camera import ServedCamera
 from shm import ChildRecord, Status
 
+_WORDS_EVERY_S = 60.0
+
 
 class ServiceHealth:
     """Whether this process stands for one whose end nobody wanted. `fault` is what to show, or None.
@@ -47,7 +50,8 @@ class ServiceHealth:
         if self._record is None:
             self._record = next((one for one in records if one.kind == "servicer" and one.pid == os.getpid()), None)
             if self._record is not None and _was_unplanned(self._record):
-                self.fault = fault.service_restarted(self._record, self._record.post_mortem)
+                died = self._record.last_exit not in PLANNED_EXITS  # else the file is about an earlier death
+                self.fault = fault.service_restarted(self._record, self._record.post_mortem if died else None)
         if is_shown and self._shown_since_s is None:
             self._shown_since_s = now_s
         if self._shown_since_s is not None and now_s - self._shown_since_s >= PROOF_S:
@@ -65,6 +69,7 @@ class Health:
         on_change: Callable[[], None],
     ) -> None:
         self.desired_faults: Mapping[str, Fault] = {}
+        self._worded_s: dict[str, float] = {}  # fault name → since when it has these words
         self._cameras = [
             (camera, CameraHealth(camera), SourceHealth(camera.source_name), DecodingHealth(camera))
             for camera in cameras
@@ -84,9 +89,11 @@ class Health:
         wanted: dict[str, Fault | None] = {RESTART_FAULT: self._service.fault}
         for camera, capture, source, decoding in self._cameras:
             record = self._records.get(camera.name)
-            capture.update(record, now_s)
-            source.update(record, now_s)
-            decoding.update(now_s)
+            try:
+                for health in (capture, source, decoding):
+                    health.update(record, now_s)
+            except Exception as error:  # what it shows stays, and the other cameras are looked at
+                camera.unexpected.note(error)
             wanted[CAPTURE_FAULT.format(camera.source_name)] = capture.fault
             wanted[WARNING_FAULT.format(camera.source_name)] = source.fault
             wanted[DECODE_FAULT.format(camera.source_name)] = decoding.fault
@@ -94,7 +101,15 @@ class Health:
             wanted[TIME_SYNC_FAULT] = fault.time_sync_lost(self._clock.offset_ns is not None)
         if refused := self._peers.recently_refused():
             wanted[PEERS_FAULT] = fault.clients_refused(refused)
-        self._show({name: told for name, told in wanted.items() if told is not None})
+        self._show({name: self._reworded(name, told, now_s) for name, told in wanted.items() if told is not None})
+
+    def _reworded(self, name: str, told: Fault, now_s: float) -> Fault:
+        """The fault in its new words, if it has had the old ones for long enough."""
+        standing = self.desired_faults.get(name)
+        if standing is not None and (told == standing or now_s - self._worded_s[name] < _WORDS_EVERY_S):
+            return standing
+        self._worded_s[name] = now_s
+        return told
 
     def _show(self, faults: Mapping[str, Fault]) -> None:
         if faults != self.desired_faults:

@@ -215,7 +215,7 @@ class ServedCamera:
         return self._shared.get(key, wanted, make, timeout_s)
 
     def decodes_again(self) -> bool:
-        """Try with the newest frame what failed last; False if it fails again, or if there is no frame.
+        """Try with the newest frame what failed last; False if it fails again, if it is the same or if there is none.
 
         Its own class is not asked, for that takes time of its camera: a picture for a client shows that it works again,
         or that nobody wants one for a while.
@@ -225,8 +225,10 @@ class ServedCamera:
             return facts is not None
         if failure.encoding is None or failure.wanted is None:
             return self._own_made_s > failure.noted_s or time.monotonic() - failure.noted_s > _FORGIVEN_S
-        if facts is None or facts.encoding is not failure.encoding:
-            return facts is not None
+        if facts is None or facts.frame_number == failure.frame_number:
+            return False
+        if facts.encoding is not failure.encoding:
+            return True
         try:
             return self._made(failure.wanted, failure.encoding, None) is not None
         except UndecodableFrameError:

@@ -49,6 +49,34 @@ def test_each_trouble_has_its_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert tmp_path in Path(fault.error_message.rpartition("details: ")[2]).resolve(strict=True).parents
 
 
+TROUBLES = {"hang": "hung and was killed", "unplug": "failed reads in a row", "segfault": "signal SIGSEGV"}
+
+
+def test_each_trouble_is_one_entry_of_the_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that hangs, a pulled plug and a crash: what they were is told once, however many processes it takes."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    cameras: dict[str, Any] = {}
+    for what in TROUBLES:
+        synthetic = {"control_file": str(tmp_path / what)}
+        cameras[what] = {"driver": "synthetic", "width": 320, "height": 240, "synthetic": synthetic}
+    with running_pipeline(tmp_path, cameras) as pipeline:
+        pipeline.wait(lambda: all(pipeline.answers(camera) for camera in cameras), "all answer", 20)
+        for what in TROUBLES:
+            (tmp_path / what).write_text(what)
+
+        def ended() -> bool:
+            records = [pipeline.child(camera) for camera in cameras]
+            return all(record.restarts > 0 for record in records) and records[1].error_code == "absent"
+
+        pipeline.wait(ended, "all have ended, and the plug is known to be pulled", SHOWN_S)
+        (tmp_path / "unplug").write_text("")
+        names = sorted(f"Image Capture Failure for {camera}" for camera in cameras)
+        pipeline.wait(lambda: not pipeline.faults() and len(past(pipeline)) >= len(names), "all is over", 30)
+        assert sorted(fault.fault_id.fault_name for fault in pipeline.robot.past_faults) == names
+        for camera, words in TROUBLES.items():
+            assert words in past(pipeline)[f"Image Capture Failure for {camera}"].error_message
+
+
 def past(pipeline: Pipeline) -> dict[str, Any]:
     """The faults that were cleared, by name."""
     return {fault.fault_id.fault_name: fault for fault in pipeline.robot.past_faults}

@@ -168,8 +168,10 @@ def test_a_failed_encoding_is_known_until_the_newest_frame_can_be_encoded(served
     assert camera.undecodable is None
     front.show(smooth(), Encoding.JPEG, data=b"\xff\xd8" + bytes(500))
     served.one("front")
-    assert camera.undecodable is not None
+    failure = camera.undecodable
+    assert failure is not None
     assert not camera.decodes_again()
+    assert camera.undecodable is failure  # the same frame is not decoded again
     front.show(smooth(), Encoding.JPEG, data=to_jpeg(smooth()))
     assert camera.decodes_again()
     assert camera.undecodable is not None

@@ -191,7 +191,7 @@ def test_a_class_that_fails_to_make_a_picture_is_seen_by_the_operator(
     assert response.image_responses[0].status == STATUS.STATUS_IMAGE_DATA_ERROR
     assert response.header.error.message == "front: it raised TypeError."
     for now_s, is_fault in ((0.0, False), (1.0, False), (2.5, True), (9.0, True)):
-        health.update(now_s)
+        health.update(None, now_s)
         assert (health.fault is not None and "front: it raised TypeError." in health.fault.text) is is_fault
         assert not camera.decodes_again()
     monkeypatch.setattr(served_camera, "_FORGIVEN_S", 0.0)
@@ -201,7 +201,7 @@ def test_a_class_that_fails_to_make_a_picture_is_seen_by_the_operator(
     failure = "none"
     assert served.one("front").status == STATUS.STATUS_OK
     for now_s in (10.0, 12.5):
-        health.update(now_s)
+        health.update(None, now_s)
     assert (health.fault, camera.undecodable) == (None, None)
 
 
