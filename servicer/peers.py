@@ -16,27 +16,52 @@ _log = logging.getLogger(__name__)
 
 _REMEMBERED_PEERS = 16
 _REMEMBERED_S = 600.0
+_LOOK_UP_EVERY_S = 60.0
 
 
 class AllowedPeers:
-    """The allow-list. `refused` counts calls."""
+    """The allow-list. `refused` counts calls.
+
+    Between `start` and `stop` its names are looked up every minute, in a thread of its own: that may take long, and
+    neither calls nor the robot wait for it.
+    """
 
     def __init__(self, hosts: Iterable[str]) -> None:
         self.refused = 0
-        self._hosts = tuple(hosts)
-        self._addresses = frozenset(_canonical(host) for host in self._hosts if _is_address(_canonical(host)))
+        self._addresses: dict[str, frozenset[str]] = {}  # host → what it stands for, once that is known
+        for host in hosts:
+            address = _canonical(host)
+            self._addresses[host] = frozenset([address]) if _is_address(address) else frozenset()
+        self._names = [host for host, addresses in self._addresses.items() if not addresses]
+        self._stopped = threading.Event()
         self._refused_s: dict[str, float] = {}  # address → when, in the order of the first time
         self._counting = threading.Lock()
 
-    def resolve(self) -> None:
-        """Look up the hosts' names again; what cannot be looked up now keeps its last addresses. May block."""
-        found = set(self._addresses)
-        for host in self._hosts:
+    def start(self) -> None:
+        """Begin to look up the names, if there are any."""
+        if self._names:
+            threading.Thread(target=self._look_up_for_ever, name="names-of-peers", daemon=True).start()
+
+    def stop(self) -> None:
+        """Look up nothing any more; a look-up that is under way is not waited for."""
+        self._stopped.set()
+
+    def look_up(self) -> None:
+        """Look up the names: those that are found have their new addresses only, the others keep their last ones."""
+        for name in self._names:
             try:
-                found.update(_canonical(str(entry[4][0])) for entry in socket.getaddrinfo(host, None))
+                found = socket.getaddrinfo(name, None)
             except (OSError, UnicodeError):  # UnicodeError: what no name can look like
                 continue
-        self._addresses = frozenset(found)
+            self._addresses[name] = frozenset(_canonical(str(entry[4][0])) for entry in found)
+
+    def _look_up_for_ever(self) -> None:
+        while not self._stopped.is_set():
+            self.look_up()
+            self._stopped.wait(_LOOK_UP_EVERY_S)
+
+    def _is_named(self, address: str) -> bool:
+        return any(address in addresses for addresses in self._addresses.values())
 
     def admit(self, peer: str, *, local_only: bool = False) -> bool:
         """Whether gRPC's name of a peer ("ipv4:1.2.3.4:567") may call; counts it if not.
@@ -46,13 +71,13 @@ class AllowedPeers:
         if peer.startswith("unix"):
             return True
         address = _address_of(peer)
-        if _is_loopback(address) or (address in self._addresses and not local_only):
+        if _is_loopback(address) or (self._is_named(address) and not local_only):
             return True
         if not peer:
             return False  # the connection is gone already, and gRPC no longer knows whose it was
         with self._counting:
             self.refused += 1
-            if address in self._addresses:
+            if self._is_named(address):
                 return False  # it may see images, and wanted something else: nothing that the operator could change
             if address not in self._refused_s and len(self._refused_s) < _REMEMBERED_PEERS:
                 _log.warning("refused a call from %s: name it in service.allowed_peers if it may see images", address)
@@ -66,7 +91,7 @@ class AllowedPeers:
         since_s = time.monotonic() - _REMEMBERED_S
         with self._counting:
             for address, refused_s in list(self._refused_s.items()):
-                if refused_s < since_s or address in self._addresses:
+                if refused_s < since_s or self._is_named(address):
                     del self._refused_s[address]
             return list(self._refused_s)
 

@@ -86,7 +86,6 @@ class Servicer:
             configuration.robot,
             configuration.service,
             self._clock,
-            self._peers,
             lambda: self._health.desired_faults,
             image_log,
         )
@@ -100,12 +99,14 @@ class Servicer:
         server.listen(grpc_server, service.host_ip or "127.0.0.1", service.port)
         grpc_server.start()
         self._health.update(self._board.latest())  # first, lest the link clear what a predecessor rightly raised
+        self._peers.start()
         self._link.start()
         self._lifeline.ready(port=service.port)
         self._lifeline.promise(_PROMISE_S)  # instead of the long one for the start
         with grpc.insecure_channel(self_address) as channel:
             self._loop(image_service_pb2_grpc.ImageServiceStub(channel))
         self._health_service.stop()
+        self._peers.stop()
         # First out of the directory, so that nobody is sent here any more; then end the calls that are left.
         self._link.stop(_FAREWELL_S)
         grpc_server.stop(_GRACE_S).wait()

@@ -49,6 +49,10 @@ class RobotClock:
         if self._failed_syncs >= _LOST_FAILURES and now_ns - self._failing_since_ns >= _LOST_AFTER_NS:
             self.sync_is_lost = True
 
+    def forget_failed_syncs(self) -> None:
+        """The robot itself is lost: what failed before does not count together with what fails when it is back."""
+        self._failed_syncs = 0
+
     def wall_clock_jumped(self) -> bool:
         """Whether this computer's wall clock was stepped since the last sync began: time for a new one."""
         return wall_clock_stepped_since(self._synced_wall_ns)

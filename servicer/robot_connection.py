@@ -5,8 +5,8 @@ follow the wall clock; here each call belongs to the robot link's thread and end
 """
 
 import contextlib
-import functools
 import re
+import time
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Any
@@ -45,6 +45,7 @@ from supervision.settings import RobotSettings, ServiceSettings
 SERVICE_TYPE = "bosdyn.api.ImageService"
 
 _DEADLINE_S = 2.0
+_TIME_SYNC_S = 2.0  # all rounds together: faults and registration wait meanwhile
 _FAREWELL_DEADLINE_S = 0.5
 _MOST_TIME_SYNC_ROUNDS = 25  # the robot says when it has enough of them
 _LIVENESS_S = 75.0  # the robot raises a fault of its own when we have not registered for so long (SDK's default)
@@ -110,9 +111,12 @@ class RobotConnection:
         self._robot.sync_with_services_list(self._client(DirectoryClient).list(timeout=_DEADLINE_S))
 
     def clock_skew_ns(self) -> int:
-        """Robot wall clock minus this computer's, from as many round trips as the robot asks for."""
+        """Robot wall clock minus this computer's, from as many round trips as the robot asks for.
+
+        Raises TimedOutError when they take longer than two seconds together.
+        """
         client = self._listed_client(TimeSyncClient)
-        endpoint = TimeSyncEndpoint(_DeadlineTimeSync(client))
+        endpoint = TimeSyncEndpoint(_DeadlineTimeSync(client, time.monotonic() + _TIME_SYNC_S))
         endpoint.establish_timesync(max_samples=_MOST_TIME_SYNC_ROUNDS, break_on_success=True)
         skew = endpoint.clock_skew
         return int(skew.seconds * 1_000_000_000 + skew.nanos)
@@ -211,10 +215,14 @@ class _DataBuffer(DataBufferClient):  # type: ignore[misc]  # the SDK has no typ
 
 
 class _DeadlineTimeSync:
-    """A time-sync client whose calls have a deadline; TimeSyncEndpoint passes none on."""
+    """A time-sync client whose calls have one deadline together; TimeSyncEndpoint passes none on."""
 
-    def __init__(self, client: Any) -> None:
-        self.get_time_sync_update = functools.partial(client.get_time_sync_update, timeout=_DEADLINE_S)
+    def __init__(self, client: Any, until_s: float) -> None:
+        self._client = client
+        self._until_s = until_s
+
+    def get_time_sync_update(self, **previous: Any) -> Any:
+        return self._client.get_time_sync_update(**previous, timeout=max(0.0, self._until_s - time.monotonic()))
 
 
 def explain(error: Exception) -> str:

@@ -1,7 +1,8 @@
 """Keeps the robot informed, in a thread of its own: authenticate → time sync → register → faults → image log.
 
 Nothing else waits for it. While the robot is away, images are served with the last known robot time; when it is
-back (perhaps rebooted, with everything about us forgotten), each step is simply done again.
+back (perhaps rebooted, with everything about us forgotten), each step is simply done again. No step keeps the others
+from being done: only a token that is not accepted, and a robot that cannot be reached, end the session.
 """
 
 import functools
@@ -14,11 +15,10 @@ from collections.abc import Callable, Collection, Mapping
 from bosdyn.api.data_buffer_pb2 import DataBlob
 from bosdyn.client import Error
 from bosdyn.client.auth import InvalidLoginError, TemporarilyLockedOutError
-from bosdyn.client.exceptions import UnauthenticatedError
+from bosdyn.client.exceptions import RpcError, UnauthenticatedError
 
 from servicer.fault import Fault, is_ours
 from servicer.image_log import ImageLog, LoggedMessage
-from servicer.peers import AllowedPeers
 from servicer.robot_clock import RobotClock, wall_clock_stepped_since, wall_minus_monotonic_ns
 from servicer.robot_connection import RobotConnection, explain
 from supervision.settings import RobotSettings, ServiceSettings
@@ -50,7 +50,6 @@ class RobotLink:
         robot: RobotSettings,
         service: ServiceSettings,
         clock: RobotClock,
-        peers: AllowedPeers,
         desired_faults: Callable[[], Mapping[str, Fault]],
         image_log: ImageLog | None = None,
     ) -> None:
@@ -59,7 +58,6 @@ class RobotLink:
         self._robot = robot
         self._service = service
         self._clock = clock
-        self._peers = peers
         self._desired_faults = desired_faults
         self._image_log = image_log or ImageLog()
         self._lost_told, self._lost_report = 0, _Duty(_LOST_REPORT_EVERY_S)
@@ -67,7 +65,7 @@ class RobotLink:
         self._stopping = False
         self._failures = 0
         self._told: dict[str, str] = {}  # the faults that we have triggered, in our own words
-        self._trouble: dict[str, str] = {}  # what of the robot does not work now, and how
+        self._trouble: dict[str, Error] = {}  # what of the robot does not work now, and how
         self._thread = threading.Thread(target=self._run, name="robot-link", daemon=True)
 
     def start(self) -> None:
@@ -87,7 +85,6 @@ class RobotLink:
     def _run(self) -> None:
         while not self._stopping:
             try:
-                self._peers.resolve()
                 with RobotConnection(self._robot, self._service) as connection:
                     self._tend(connection)
             except Exception as error:  # whatever the SDK raises: the link outlives it, and starts a new session
@@ -106,12 +103,12 @@ class RobotLink:
                 self._clock.note_failed_sync()
                 sync.make_due()  # meanwhile the last offset is good: to be found in the directory matters more
             if registration.is_due():
-                connection.register()
-                self._found()
+                self._attempt("registration", connection.register)
             if self._attempt("faults", lambda: self._reconcile(connection)):
                 self._failures = 0
             else:
                 registration.make_due()  # find out whether it is only the fault service that is away
+            self._say_whether_registered()
             if log.is_due():
                 if not self._send_log(connection):
                     log.make_due(_LOG_AGAIN_S)
@@ -120,6 +117,16 @@ class RobotLink:
             self._wake.clear()
         connection.unregister()
         _log.info("left the robot's directory")
+
+    def _say_whether_registered(self) -> None:
+        """Raise why not, if neither that nor the faults got through to the robot: then a new session may help."""
+        registration, faults = self._trouble.get("registration"), self._trouble.get("faults")
+        if registration is None:
+            self._found()
+        elif isinstance(registration, RpcError) and isinstance(faults, RpcError):
+            raise registration
+        else:
+            self.state = f"not registered: {explain(registration)}"
 
     def _attempt(self, what: str, duty: Callable[[], None], *, may_refuse: bool = False) -> bool:
         """Do what the session can live without; False if the robot did not do its part.
@@ -131,13 +138,12 @@ class RobotLink:
         except Error as error:
             if isinstance(error, UnauthenticatedError) and not may_refuse:
                 raise  # only a new session can help
-            trouble = explain(error)
-            if self._trouble.get(what) != trouble:
-                _log.warning("robot %s: %s: %s", self._robot.hostname, what, trouble)
-            self._trouble[what] = trouble
+            known, self._trouble[what] = self._trouble.get(what), error
+            if known is None or explain(known) != explain(error):
+                _log.warning("robot %s: %s: %s", self._robot.hostname, what, explain(error))
             return False
         if self._trouble.pop(what, None):
-            _log.info("robot %s: %s work again", self._robot.hostname, what)
+            _log.info("robot %s: %s: well again", self._robot.hostname, what)
         return True
 
     def _send_log(self, connection: RobotConnection) -> bool:
@@ -208,6 +214,7 @@ class RobotLink:
         if state != self.state:
             _log.warning("robot %s %s", self._robot.hostname, state)
         self.state = state
+        self._clock.forget_failed_syncs()
         self._failures += 1
         delay_s = min(_LONGEST_RETRY_S, _FIRST_RETRY_S * 2 ** min(self._failures - 1, 16))
         if isinstance(error, InvalidLoginError | TemporarilyLockedOutError):

@@ -10,7 +10,6 @@ import pytest
 from servicer import robot_link
 from servicer.fault import CAPTURE_FAULT, Fault
 from servicer.image_log import ImageLog
-from servicer.peers import AllowedPeers
 from servicer.robot_clock import RobotClock
 from servicer.robot_link import RobotLink
 from simulated_robot import SimulatedRobot
@@ -57,7 +56,6 @@ def linked(robot: SimulatedRobot, image_log: ImageLog | None = None, **changes: 
         settings,
         ServiceSettings(host_ip="127.0.0.1", port=21100),
         running.clock,
-        AllowedPeers([]),
         lambda: running.desired,
         image_log,
     )

@@ -1,6 +1,7 @@
 """Who may see the images."""
 
 import socket
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from servicer import peers as peers_module
 from servicer.peers import AllowedPeers
 from servicer.process import callers
 from supervision.settings import RobotSettings, ServicerConfiguration, ServiceSettings
-from tests.servicer.serving import Ring, Served, serving, smooth
+from tests.servicer.serving import Ring, Served, serving, smooth, wait_for
 
 
 class NobodyFromLoopback(AllowedPeers):
@@ -94,7 +95,7 @@ def test_no_name_of_a_peer_is_an_exception(peer: str) -> None:
 
 
 def test_a_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All of its addresses may call; when it cannot be looked up any more, the last ones still may."""
+    """All of its addresses may call, former ones not; when it cannot be looked up any more, the last ones still may."""
     found: list[str] = ["10.0.0.7", "fe80::9%2"]
 
     def look_up(host: str, _port: None) -> list[Any]:
@@ -105,19 +106,58 @@ def test_a_name_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
     allowed = AllowedPeers(["robot", "nobody"])
     assert not allowed.admit("ipv4:10.0.0.7:1")
-    allowed.resolve()
+    allowed.look_up()
     assert allowed.recently_refused() == []  # it would not be refused now
+    found[0] = "10.0.0.8"
+    allowed.look_up()
+    assert not allowed.admit("ipv4:10.0.0.7:1")
     found.clear()
-    allowed.resolve()
-    assert allowed.admit("ipv4:10.0.0.7:1")
+    allowed.look_up()
+    assert allowed.admit("ipv4:10.0.0.8:1")
     assert allowed.admit("ipv6:[fe80::9%25eth0]:1")
+
+
+def test_a_name_is_looked_up_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that nobody knew at boot may call once it is known; nobody waits for the name service."""
+    monkeypatch.setattr(peers_module, "_LOOK_UP_EVERY_S", 0.01)
+    asked, answered = threading.Event(), threading.Event()
+    found: list[str] = []
+
+    def look_up(_host: str, _port: None) -> list[Any]:
+        asked.set()
+        assert answered.wait(30)
+        if not found:
+            raise socket.gaierror
+        return [(0, 0, 0, "", (address, 0)) for address in found]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    allowed = AllowedPeers(["10.0.0.1", "laptop"])
+    allowed.start()
+    try:
+        assert asked.wait(30)
+        assert allowed.admit("ipv4:10.0.0.1:1")
+        assert not allowed.admit("ipv4:10.0.0.7:1")
+        answered.set()
+        found.append("10.0.0.7")
+        wait_for(lambda: allowed.admit("ipv4:10.0.0.7:1"))
+        found[0] = "10.0.0.8"
+        wait_for(lambda: not allowed.admit("ipv4:10.0.0.7:1"))
+    finally:
+        allowed.stop()
+    wait_for(lambda: all(thread.name != "names-of-peers" for thread in threading.enumerate()))
+
+
+def test_addresses_are_not_looked_up() -> None:
+    """There is no thread for nothing."""
+    AllowedPeers(["10.0.0.1", "::1"]).start()
+    assert all(thread.name != "names-of-peers" for thread in threading.enumerate())
 
 
 def test_what_no_name_can_look_like_is_left_out() -> None:
     """A typing mistake in the list does not end the look-up of the others."""
     allowed = AllowedPeers(["a..b", "x" * 300, "localhost"])
-    allowed.resolve()
-    assert "127.0.0.1" in allowed._addresses
+    allowed.look_up()
+    assert "127.0.0.1" in allowed._addresses["localhost"]
 
 
 @dataclass

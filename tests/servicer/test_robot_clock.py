@@ -83,6 +83,17 @@ def test_a_sync_is_lost_after_three_failures_in_ten_seconds(clocks: Clocks) -> N
     assert not clock.sync_is_lost
 
 
+def test_failures_before_an_outage_do_not_count_after_it(clocks: Clocks) -> None:
+    """The robot is back and its time sync is not yet: that is no lost sync, however long it was away."""
+    clock = RobotClock(77)
+    for _ in range(2):
+        clock.note_failed_sync()
+    clock.forget_failed_syncs()
+    clocks.monotonic_now_ns += 600 * S
+    clock.note_failed_sync()
+    assert not clock.sync_is_lost
+
+
 def test_slewing_is_no_step(clocks: Clocks) -> None:
     """What NTP does in a minute does not ask for a new sync."""
     clock = RobotClock(None)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from bosdyn.api.service_fault_pb2 import ServiceFault, ServiceFaultId
+from bosdyn.api.time_sync_pb2 import TimeSyncState, TimeSyncUpdateResponse
 
 from servicer import robot_clock, robot_connection, robot_link
 from servicer.fault import (
@@ -30,6 +31,7 @@ from servicer.robot_link import _REGISTER_EVERY_S  # as it is in the field: the 
 from shm import Encoding
 from simulated_robot import Misbehaviour, Refusal, SimulatedRobot
 from simulated_robot.robot_state_service import RobotStateService
+from simulated_robot.time_sync_service import TimeSyncService
 from tests.servicer.linking import NAME, TEST_BACKOFF_S, Linked, linked, shorten_intervals
 from tests.servicer.serving import STATUS, Ring, serving, smooth, to_jpeg, wait_for
 
@@ -284,7 +286,7 @@ MISBEHAVIOURS = {
     "401": (Misbehaviour(refusal=Refusal.UNAUTHENTICATED), "does not accept the token"),
     "silent": (Misbehaviour(silent=True), "the robot does not answer"),
     "429": (Misbehaviour(refusal=Refusal.TOO_MANY_REQUESTS), "TooManyRequestsError"),
-    "directory down": (Misbehaviour(services_down=frozenset({"directory-registration"})), "not connected"),
+    "directory down": (Misbehaviour(services_down=frozenset({"directory-registration"})), "not registered"),
 }
 
 
@@ -299,6 +301,38 @@ def test_it_says_what_is_wrong_and_comes_back(running: Linked, misbehaviour: str
     running.robot.lose_faults()
     running.robot.behave()
     wait_for(running.is_whole)
+
+
+REGISTRATION = frozenset({"directory-registration"})
+
+
+@pytest.mark.parametrize("what", [Misbehaviour(services_down=REGISTRATION), Misbehaviour(services_silent=REGISTRATION)])
+def test_faults_are_told_while_registration_fails(
+    running: Linked, what: Misbehaviour, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the same session, and the state says that we are not in the directory; it is logged once."""
+    tokens = running.robot.calls[TOKEN_CALLS["payload"]]
+    with caplog.at_level(logging.WARNING, "servicer.robot_link"):
+        running.robot.misbehave(what)
+        wait_for(lambda: running.link.state.startswith("not registered: "))
+        for text in ("rear crashed.", "rear hung."):
+            running.show(rear=text)
+            wait_for(lambda text=text: running.shown() == {REAR: text})  # type: ignore[misc]
+    assert len(caplog.records) == 1
+    running.robot.behave()
+    wait_for(running.is_whole)
+    assert running.robot.calls[TOKEN_CALLS["payload"]] == tokens
+
+
+def test_an_outage_is_noticed_before_the_next_sign_of_life(
+    robot: SimulatedRobot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Faults that cannot be told ask whether it is more than that."""
+    monkeypatch.setattr(robot_link, "_REGISTER_EVERY_S", 1000.0)
+    with linked(robot) as link:
+        wait_for(link.is_whole)
+        robot.go_down()
+        wait_for(lambda: link.link.state.startswith("not connected: "))
 
 
 @pytest.mark.row("M19")
@@ -327,6 +361,25 @@ def test_only_the_faults_cannot_be_told(running: Linked, service: str, caplog: p
     assert len(caplog.records) == 1
     running.robot.behave()
     wait_for(running.is_whole)
+
+
+def test_a_slow_time_sync_keeps_nothing_away(robot: SimulatedRobot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All its rounds together have a deadline; registration and faults come after it."""
+    monkeypatch.setattr("servicer.robot_connection._TIME_SYNC_S", 0.3)
+    never_enough = TimeSyncState(status=TimeSyncState.STATUS_MORE_SAMPLES_NEEDED)
+
+    def answer_slowly(_self: Any, _request: Any, _context: Any) -> TimeSyncUpdateResponse:
+        threading.Event().wait(0.2)
+        return TimeSyncUpdateResponse(state=never_enough, clock_identifier="x")
+
+    monkeypatch.setattr(TimeSyncService, "TimeSyncUpdate", answer_slowly)
+    robot.go_down()
+    robot.come_back()
+    with linked(robot) as link:
+        link.show(front="front was unplugged.")
+        wait_for(link.is_whole)
+        assert 1 <= robot.calls["TimeSyncService/TimeSyncUpdate"] <= 8
+        assert link.clock.offset_ns is None
 
 
 def test_without_time_sync_it_is_registered_all_the_same(robot: SimulatedRobot) -> None:
@@ -412,6 +465,11 @@ def test_an_authority_that_is_taken_is_not_called_registered(robot: SimulatedRob
             registration.entry.name = "other"
             robot._state.registry._registrations["other"] = robot._state.registry._registrations.pop(NAME)
         wait_for(lambda: "another service" in other.link.state)
+        other.show(front="front was unplugged.")  # which is true all the same, and can be told
+        wait_for(lambda: bool(other.shown()))
+        with robot._state.lock:
+            robot._state.registry._registrations.clear()
+        wait_for(other.is_whole)
 
 
 def test_stopping_leaves_the_directory(robot: SimulatedRobot, monkeypatch: pytest.MonkeyPatch) -> None:
