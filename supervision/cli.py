@@ -13,7 +13,6 @@ from supervision.discovery import NoCameraFoundError, list_devices, table_of
 from supervision.display import Display
 from supervision.flags import parse_flags, settings_from_flags
 from supervision.instance import AlreadyRunningError
-from supervision.leftovers import UndyingLeftoverError
 from supervision.line_budget import LineBudget
 from supervision.login import Login
 from supervision.loop import Supervisor
@@ -44,7 +43,7 @@ def exit_code_of(run: Callable[[], int]) -> int:
     errors = Output(_STDERR)
     try:
         return run()
-    except (ConfigurationError, NoCameraFoundError, AlreadyRunningError, UndyingLeftoverError) as error:
+    except (ConfigurationError, NoCameraFoundError, AlreadyRunningError) as error:
         errors.write(f"supervisor.py: {error}")
         return error.exit_code
     except KeyboardInterrupt:  # before the supervisor took over the signals: nothing runs yet

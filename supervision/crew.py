@@ -1,10 +1,9 @@
 """Who is to be run for the settings, with which configuration line, and in which order."""
 
 import contextlib
-import functools
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -14,7 +13,7 @@ from shm.records import ChildRecord, Kind
 from supervision.camera_settings import CameraSettings
 from supervision.child import Child
 from supervision.instance import remove_name
-from supervision.leftovers import tags_of
+from supervision.leftovers import Leftover, tags_of
 from supervision.post_mortem import PostMortems
 from supervision.process import ChildProcess
 from supervision.settings import (
@@ -39,14 +38,22 @@ class Crew:
     """The children of one instance.
 
     `modules` says what is run for each kind of child; `ca_file` is where a simulated robot writes its certificate.
+    `held` are processes of an earlier run that have not ended: whose place they have waits for them.
     """
 
-    def __init__(self, settings: Settings, ca_file: Path, modules: Mapping[Kind, str], timing: Timing) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        ca_file: Path,
+        modules: Mapping[Kind, str],
+        timing: Timing,
+        held: Collection[Leftover] = (),
+    ) -> None:
         self.settings = settings
         self._ca_file = ca_file
         self._modules = modules
         self._timing = timing
-        self._spawn = functools.partial(ChildProcess.spawn, environment=tags_of(settings.instance))
+        self._held = held
         self.post_mortems = PostMortems(settings.instance, settings.post_mortem_dir)
         self._robot_pid: int | None = None
         self._robot_port = settings.robot.port
@@ -160,7 +167,14 @@ class Crew:
         return self.robot is None or self._robot_pid is not None
 
     def _child(self, name: str, kind: Kind, line: str) -> Child:
-        return Child(name, kind, self._modules[kind], line, self._timing, self._spawn, self.post_mortems)
+        tags, held = tags_of(self.settings.instance, name), [one for one in self._held if one.child == name]
+
+        def spawn(module: str, configuration: str) -> ChildProcess:
+            for one in held:
+                one.require_gone()
+            return ChildProcess.spawn(module, configuration, environment=tags)
+
+        return Child(name, kind, self._modules[kind], line, self._timing, spawn, self.post_mortems)
 
     def _camera(self, name: str, camera: CameraSettings) -> Child:
         return self._child(name, "camera", self._camera_line(name, camera))

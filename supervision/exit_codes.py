@@ -11,7 +11,6 @@ USAGE = 2  # argparse's own
 CAMERA_FAILED = 69  # EX_UNAVAILABLE: the camera is absent, did not open, or stopped delivering
 SHM_FAILED = 71  # EX_OSERR: /dev/shm is full, or a name in it belongs to another user
 ORPHANED = 75  # EX_TEMPFAIL, a child: the supervisor is gone
-LEFTOVERS = 75  # … the supervisor: a process of an earlier run does not end
 NO_ROUTE = 75  # … the supervisor: no route to the robot from its own network, as on a computer that has just booted
 BAD_CONFIGURATION = 78  # EX_CONFIG: never restarted, because the same would happen again
 PORT_IN_USE = 98  # EADDRINUSE

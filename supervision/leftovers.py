@@ -2,85 +2,102 @@
 
 A child dies with its supervisor, but not one that was stopped before it could ask the kernel for that. Its device would
 be taken, and its ring would have two writers. It is known by its environment, which it has from its first moment on.
+
+One that a driver holds does not end even so. Then this child waits for it, and the others are started.
 """
 
 import contextlib
+import errno
 import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from shm import names
-from supervision import exit_codes
 
 INSTANCE = "SPOT_CAMERAS_INSTANCE"
 _SHM = "SPOT_CAMERAS_SHM"
+_CHILD = "SPOT_CAMERAS_CHILD"
 _PATIENCE_S = 2.0
+_STATE, _PARENT, _STARTED = 0, 1, 19  # in what follows the name in /proc/pid/stat
 
 
-class UndyingLeftoverError(Exception):
-    """A process of an earlier run does not end: a driver holds it, and perhaps a device. The message names it."""
+@dataclass(frozen=True)
+class Leftover:
+    """A process of an earlier run. `child` is the name of the child that it was, or that started it."""
 
-    exit_code = exit_codes.LEFTOVERS
+    pid: int
+    child: str
+    started: str  # in the kernel's ticks: another process may get the number
+
+    def is_gone(self) -> bool:
+        """Whether it holds nothing any more, like a dead one that nobody has reaped."""
+        fields = _stat(self.pid)
+        return not fields or fields[_STATE] in ("Z", "X") or fields[_STARTED] != self.started
+
+    def require_gone(self) -> None:
+        """Raise OSError, with a sentence for the operator, while it is still there."""
+        if not self.is_gone():
+            raise OSError(
+                errno.EBUSY,
+                f"process {self.pid} of an earlier run does not end, and what it holds is not opened again: unplug the "
+                "camera whose driver holds it, or restart the computer",
+            )
 
 
-def tags_of(instance: str) -> dict[str, str]:
-    """Return what children of this instance have in their environment.
+def tags_of(instance: str, child: str) -> dict[str, str]:
+    """Return what a child of this instance has in its environment."""
+    return {**_tags_of_all(instance), _CHILD: child}
 
-    The second tag is this /dev/shm: in another container an instance of the same name is another one.
-    """
+
+def _tags_of_all(instance: str) -> dict[str, str]:
+    """The second one is this /dev/shm: in another container an instance of the same name is another one."""
     return {INSTANCE: instance, _SHM: str(os.stat(names.SHM_DIR).st_dev)}
 
 
-def kill_leftovers(instance: str, patience_s: float = _PATIENCE_S) -> int:
-    """SIGKILL what is left of this instance, wait until it is gone, and say how many processes it was.
+def kill_leftovers(instance: str, patience_s: float = _PATIENCE_S) -> tuple[int, list[Leftover]]:
+    """SIGKILL what is left of this instance, and wait until it is gone.
 
-    Only whoever holds the instance's lock may do this, and before starting anything. Raises UndyingLeftoverError.
+    Returns how many processes it was, and those that are still there. Only whoever holds the instance's lock may do
+    this, and before starting anything.
     """
     left = list(_left_of(instance))
-    for pid in left:
+    for one in left:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
+            os.kill(one.pid, signal.SIGKILL)
     give_up_s = time.monotonic() + patience_s
-    while held := [pid for pid in left if not _is_gone(pid)]:
-        if time.monotonic() > give_up_s:
-            raise UndyingLeftoverError(
-                f"processes of an earlier run do not end, pid {', '.join(map(str, held))}, and what they hold is not "
-                "opened again: unplug the camera whose driver holds them, or restart the computer"
-            )
+    while (held := [one for one in left if not one.is_gone()]) and time.monotonic() < give_up_s:
         time.sleep(0.01)
-    return len(left)
+    return len(left), held
 
 
-def _left_of(instance: str) -> Iterator[int]:
-    tags = {f"{key}={value}".encode() for key, value in tags_of(instance).items()}
+def _left_of(instance: str) -> Iterator[Leftover]:
+    tags = _tags_of_all(instance).items()
     spared = {os.getpid(), *_ancestors(os.getpid())}
     for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):
-        if pid not in spared and tags <= _environment(pid):
-            yield pid
+        environment = {} if pid in spared else _environment(pid)
+        if tags <= environment.items() and (fields := _stat(pid)):
+            yield Leftover(pid, environment.get(_CHILD, ""), fields[_STARTED])
 
 
-def _environment(pid: int) -> set[bytes]:
+def _environment(pid: int) -> dict[str, str]:
     """The environment that a process of this user was started with; nothing of other users' processes."""
     try:
         if os.stat(f"/proc/{pid}").st_uid != os.geteuid():
-            return set()
+            return {}
         with open(f"/proc/{pid}/environ", "rb") as file:
-            return set(file.read().split(b"\0"))
+            entries = file.read().decode("utf-8", "replace").split("\0")
     except OSError:
-        return set()
+        return {}
+    return dict(entry.partition("=")[::2] for entry in entries)
 
 
 def _ancestors(pid: int) -> Iterator[int]:
     while pid > 1:
         fields = _stat(pid)
-        pid = int(fields[1]) if fields else 0
+        pid = int(fields[_PARENT]) if fields else 0
         yield pid
-
-
-def _is_gone(pid: int) -> bool:
-    fields = _stat(pid)
-    return not fields or fields[0] in ("Z", "X")  # a dead one that nobody has reaped holds nothing any more
 
 
 def _stat(pid: int) -> list[str]:

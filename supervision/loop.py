@@ -22,7 +22,7 @@ from supervision.child import Child
 from supervision.configuration import ConfigurationError
 from supervision.crew import MODULES, Crew
 from supervision.instance import InstanceLock
-from supervision.leftovers import kill_leftovers
+from supervision.leftovers import Leftover, kill_leftovers
 from supervision.memory import MemoryWatch
 from supervision.notify import ServiceManager
 from supervision.process import adopt_orphans, kill_adopted, peek_dead_child, reap
@@ -80,15 +80,15 @@ class Supervisor:
     def run(self) -> int:
         """Run until the end, and return the exit code.
 
-        Raises AlreadyRunningError, UndyingLeftoverError, and OSError when /dev/shm has no room for the lock or the
-        board.
+        Raises AlreadyRunningError, and OSError when /dev/shm has no room for the lock or the board.
         """
         self._has_terminal = os.isatty(0)  # asked now: a terminal that has hung up is none any more
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._signals)  # from here on what we are told waits for the loop
             lock = stack.enter_context(InstanceLock(self._settings.instance))
             self._on_start()
-            if killed := kill_leftovers(self._settings.instance):
+            killed, held = kill_leftovers(self._settings.instance)
+            if killed:
                 _log.warning("killed %d processes that an earlier run had left", killed)
             if removed := lock.remove_all_names():
                 _log.info("removed %d names that an earlier run left in /dev/shm", removed)
@@ -96,15 +96,15 @@ class Supervisor:
             board = stack.enter_context(BoardWriter(self._settings.instance, shm_group=self._settings.shm_group))
             adopt_orphans()
             stack.callback(kill_adopted)
-            self._loop(self._crew(stack), board, lock)
+            self._loop(self._crew(stack, held), board, lock)
         return self._exit_code
 
-    def _crew(self, stack: contextlib.ExitStack) -> Crew:
+    def _crew(self, stack: contextlib.ExitStack, held: list[Leftover]) -> Crew:
         ca_file = self._settings.robot.ca
         if self._settings.simulate and not ca_file:
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{self._settings.instance}-"))
             ca_file = Path(folder) / "ca.pem"
-        crew = Crew(self._settings, ca_file or Path(), self._modules, self._timing)
+        crew = Crew(self._settings, ca_file or Path(), self._modules, self._timing, held)
         stack.callback(crew.post_mortems.finish)
         stack.callback(crew.kill)  # whatever ends the loop, an exception of ours too
         return crew

@@ -10,11 +10,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from supervision import exit_codes, leftovers
-from supervision.cli import exit_code_of
-from supervision.leftovers import INSTANCE, kill_leftovers, tags_of
+from supervision.crew import MODULES, Crew
+from supervision.leftovers import INSTANCE, Leftover, kill_leftovers, tags_of
+from supervision.process import Death
+from supervision.settings import Settings
+from supervision.timing import Timing
 from tests.matrix.recording import MeasuredRow
-from tests.supervision.running import RunningSupervisor, new_instance, wait_for
+from tests.supervision.running import RunningSupervisor, new_instance, settings_document, wait_for
 
 LATE = "tests.supervision.late_child"
 
@@ -94,10 +96,10 @@ def test_only_this_instance_in_this_shared_memory(
 ) -> None:
     """An instance with a longer name, and one of the same name in another container's /dev/shm, go on."""
     instance = new_instance()
-    ours = tagged(tags_of(instance))
-    longer = tagged(tags_of(instance + "-2"))
-    elsewhere = tagged({**tags_of(instance), "SPOT_CAMERAS_SHM": "0"})
-    assert kill_leftovers(instance) == 1
+    ours = tagged(tags_of(instance, "front"))
+    longer = tagged(tags_of(instance + "-2", "front"))
+    elsewhere = tagged({**tags_of(instance, "front"), "SPOT_CAMERAS_SHM": "0"})
+    assert kill_leftovers(instance) == (1, [])
     assert ours.wait(5) == -9
     assert longer.poll() is None
     assert elsewhere.poll() is None
@@ -108,34 +110,60 @@ def test_not_another_users() -> None:
     """An instance of another user is another one, also for root, who may end everything."""
     instance = new_instance()
     command = ["/bin/sleep", "60"]
-    with subprocess.Popen(command, user=65534, env=tags_of(instance)) as foreign:
+    with subprocess.Popen(command, user=65534, env=tags_of(instance, "front")) as foreign:
         try:
-            assert kill_leftovers(instance) == 0
+            assert kill_leftovers(instance) == (0, [])
             assert foreign.poll() is None
         finally:
             foreign.kill()
 
 
+@pytest.mark.row("M4")
 def test_one_that_does_not_end(
-    tagged: Callable[[dict[str, str]], "subprocess.Popen[bytes]"],
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
+    tagged: Callable[[dict[str, str]], "subprocess.Popen[bytes]"], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a driver holds may hold a device: nothing is started beside it, and a service manager tries again."""
+    """What a driver holds may hold a device: that child waits until it is gone, the others are started."""
     instance = new_instance()
-    held = tagged(tags_of(instance))
-    monkeypatch.setattr(leftovers, "_is_gone", lambda pid: pid != held.pid)
-    assert exit_code_of(lambda: kill_leftovers(instance, patience_s=0)) == exit_codes.LEFTOVERS
-    assert f"pid {held.pid}, and what they hold is not opened again" in capfd.readouterr().err
+    process = tagged(tags_of(instance, "front"))
+    with monkeypatch.context() as kernel:
+        kernel.setattr(os, "kill", lambda _pid, _number: None)
+        count, held = kill_leftovers(instance, patience_s=0)
+    assert (count, [one.child for one in held]) == (1, ["front"])
+    settings = Settings.model_validate(settings_document(instance, {"front": "work", "rear": "work"}))
+    modules = dict.fromkeys(MODULES, "tests.supervision.scripted_child")
+    crew = Crew(settings, Path(), modules, Timing(), held)
+    front, rear = crew.cameras.values()
+    try:
+        for camera in (front, rear):
+            camera.start_if_due(camera.due_ns())
+        assert (front.state, rear.state) == ("waiting", "starting")
+        assert f"process {process.pid} of an earlier run does not end" in (front.record(0).error_text or "")
+        process.kill()
+        process.wait()
+        front.start_if_due(front.due_ns())
+        assert front.state == "starting"
+    finally:
+        crew.kill()
+        for camera in (front, rear):
+            if camera.process:
+                pid, _ = os.waitpid(camera.process.pid, 0)
+                camera.end(Death(pid, -9), time.monotonic_ns())
+
+
+def test_a_number_that_another_process_got_is_not_waited_for() -> None:
+    """Numbers of processes come again; the time of the start tells them apart."""
+    started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    assert not Leftover(os.getpid(), "front", started).is_gone()
+    assert Leftover(os.getpid(), "front", "1").is_gone()
 
 
 def test_neither_itself_nor_who_started_it(tagged: Callable[[dict[str, str]], "subprocess.Popen[bytes]"]) -> None:
     """Who cleans up may himself be a descendant of a process of the instance; only the others are ended."""
     instance = new_instance()
-    sister = tagged(tags_of(instance))
-    cleaner = f"from supervision.leftovers import kill_leftovers; print(kill_leftovers({instance!r}))"
+    sister = tagged(tags_of(instance, "front"))
+    cleaner = f"from supervision.leftovers import kill_leftovers; print(kill_leftovers({instance!r})[0])"
     parent = f"import subprocess, sys; print(subprocess.check_output([sys.executable, '-c', {cleaner!r}]).decode())"
-    environment = {**os.environ, **tags_of(instance)}
+    environment = {**os.environ, **tags_of(instance, "front")}
     done = subprocess.run([sys.executable, "-c", parent], capture_output=True, env=environment, check=True, timeout=30)
     assert done.stdout.strip() == b"1"
     assert sister.wait(5) == -9
