@@ -119,7 +119,7 @@ class Servicer:
             if time.monotonic() >= next_call_s and self._serves(own_service):
                 next_call_s = time.monotonic() + _SELF_CALL_EVERY_S
                 self._lifeline.promise(_PROMISE_S, **self._facts())
-            if time.monotonic() >= next_give_back_s:
+            if time.monotonic() >= next_give_back_s and self._service.idle:
                 next_give_back_s = time.monotonic() + _GIVE_BACK_EVERY_S
                 memory.give_back()
             self._lifeline.end_if_orphaned()
