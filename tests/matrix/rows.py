@@ -136,7 +136,7 @@ ROWS = (
         "M26",
         "100,000 entries, a 300 kB request, 10,000 duplicates, parameters 60 deep",
         "refused as a whole, with a status",
-        "200 ms; RSS + < 50 MB",
+        "200 ms of computing; RSS + < 50 MB",
     ),
     Row(
         "M27",
