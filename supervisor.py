@@ -8,8 +8,8 @@ import sys
 from supervision.signals import end_the_start_when_asked
 
 if __name__ == "__main__":
-    if sys.argv[1:2] != ["status"]:
-        end_the_start_when_asked()  # before the imports, which take their time
+    # Before the imports, which take their time.
+    has_terminal = sys.argv[1:2] != ["status"] and end_the_start_when_asked()
     from supervision.cli import main
 
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main(sys.argv[1:], has_terminal=has_terminal))

@@ -35,8 +35,9 @@ class Fence:
             self._semaphore.acquire(0)
         else:
             lock = self._locks.mine
+            lock.acquire(blocking=False)  # it is taken, unless an exception (Ctrl-C) came between the next two
             lock.release()
-            lock.acquire()
+            lock.acquire(blocking=False)
 
 
 class _TakenLocks(threading.local):
@@ -48,10 +49,10 @@ class _TakenLocks(threading.local):
 
 
 def _semaphore(name: str) -> "posix_ipc.Semaphore | None":
-    """Make a semaphore without a name; None if /dev/shm is full, or may not be written."""
+    """Make a semaphore without a name; None if there is none to be had: /dev/shm is full, or may not be written."""
     try:
         semaphore = posix_ipc.Semaphore(name, posix_ipc.O_CREX, mode=0o600)
-    except (OSError, posix_ipc.PermissionsError):
+    except (OSError, posix_ipc.Error):
         return None
     with contextlib.suppress(posix_ipc.ExistentialError):  # a starting supervisor swept it in this very moment
         semaphore.unlink()

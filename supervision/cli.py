@@ -27,15 +27,18 @@ _STDOUT, _STDERR = 1, 2
 _log = logging.getLogger(__name__)
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run what the arguments (without the program's name) ask for, and return the exit code."""
+def main(arguments: Sequence[str], *, has_terminal: bool = False) -> int:
+    """Run what the arguments (without the program's name) ask for, and return the exit code.
+
+    With `has_terminal`, as it was at the very start, SIGHUP means that the terminal has hung up.
+    """
     if arguments[:1] == ["status"]:
         return status_command(arguments[1:])
     flags, login = parse_flags(arguments), Login(os.environ)  # before any child is started
     log_to_stderr(verbose=flags.verbose)
     os.umask(0o077)
     forbid_core_dumps()
-    return exit_code_of(_list if flags.list else lambda: _supervise(flags, login))
+    return exit_code_of(_list if flags.list else lambda: _supervise(flags, login, has_terminal))
 
 
 def exit_code_of(run: Callable[[], int]) -> int:
@@ -62,7 +65,7 @@ def _list() -> int:
     return exit_codes.FINISHED
 
 
-def _supervise(flags: argparse.Namespace, login: Login) -> int:
+def _supervise(flags: argparse.Namespace, login: Login, has_terminal: bool) -> int:
     folder = Path.cwd()
     settings = settings_from_flags(flags, folder, login=login)
 
@@ -79,6 +82,7 @@ def _supervise(flags: argparse.Namespace, login: Login) -> int:
         on_start=lambda: _warn(settings),
         show=display.show,
         reload=reload if flags.config else None,
+        has_terminal=has_terminal,
     ).run()
 
 

@@ -45,7 +45,7 @@ class Supervisor:
     """Runs one instance until it is told to stop, its time is over, or there is nothing left to do.
 
     `on_start` is called once the instance is ours, `show` with every published status; `reload` makes new settings
-    when SIGHUP asks for them.
+    when SIGHUP asks for them, which with `has_terminal` means that the terminal has hung up, and ends the run.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Supervisor:
         reload: Callable[[], Settings] | None = None,
         modules: Mapping[Kind, str] = MODULES,
         timing: Timing | None = None,
+        has_terminal: bool = False,
     ) -> None:
         self._settings = settings
         self._duration_s = duration_s
@@ -67,7 +68,7 @@ class Supervisor:
         self._modules = modules
         self._timing = timing or Timing()
         self._signals = SignalQueue()
-        self._has_terminal = False
+        self._has_terminal = has_terminal
         self._exit_code = exit_codes.FINISHED
         self._stopping: list[list[Child]] | None = None
         self._stop_deadline_ns = 0
@@ -82,7 +83,6 @@ class Supervisor:
 
         Raises AlreadyRunningError, and OSError when /dev/shm has no room for the lock or the board.
         """
-        self._has_terminal = os.isatty(0)  # asked now: a terminal that has hung up is none any more
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._signals)  # from here on what we are told waits for the loop
             lock = stack.enter_context(InstanceLock(self._settings.instance))
@@ -193,11 +193,13 @@ class Supervisor:
         except Exception as error:  # whatever a file can bring about: the cameras that run must not end for it
             _log.error("the configuration could not be read again: %s; nothing was changed", error, exc_info=error)
             return
-        if any(getattr(settings, key) != getattr(self._settings, key) for key in _FIXED):
-            _log.error("%s cannot change while running; nothing was changed", ", ".join(_FIXED))
+        if fixed := [key for key in _FIXED if getattr(settings, key) != getattr(self._settings, key)]:
+            _log.error("%s cannot change while it runs: restart it; nothing was changed", " and ".join(fixed))
             return
-        concerned = crew.change(settings, now_ns)
-        _log.info("the configuration was read again; concerned: %s", ", ".join(concerned) or "nothing, it is the same")
+        if concerned := crew.change(settings, now_ns):
+            _log.info("the configuration was read again; concerned: %s", ", ".join(concerned))
+        else:
+            _log.info("the configuration was read again: it says the same as before")
 
     def _stop_if_done(self, crew: Crew, now_ns: int, end_ns: int | None) -> None:
         if self._stopping is not None:

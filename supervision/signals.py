@@ -10,20 +10,28 @@ from supervision import exit_codes
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD)
 
 
-def end_the_start_when_asked() -> None:
-    """Until a SignalQueue takes over: end with exit code 0 when asked to, also as process 1 of a container.
+def end_the_start_when_asked() -> bool:
+    """Until a SignalQueue takes over: end without a word when asked to, also as process 1 of a container.
 
-    That one gets no signal that it has no handler for. SIGHUP from where there is no terminal asks for settings to be
-    read that are about to be read anyway. SIGINT is Python's KeyboardInterrupt.
+    That one gets no signal that it has no handler for. Ctrl-C is exit code 130, the others are 0. SIGHUP from where
+    there is no terminal asks for settings to be read that are about to be read anyway. Returns whether there is a
+    terminal: later nobody can tell, for one that has hung up is none any more.
     """
-    for number in (signal.SIGTERM, signal.SIGQUIT, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # what our starter ignores (nohup) stays ignored
-            signal.signal(number, _end_the_start)
+    has_terminal = os.isatty(0)  # before the handlers: until then a terminal that hangs up ends us by itself
+    hang_up = _end_the_start if has_terminal else _take_no_notice
+    ends = dict.fromkeys((signal.SIGTERM, signal.SIGQUIT, signal.SIGINT), _end_the_start)
+    for number, handler in {**ends, signal.SIGHUP: hang_up}.items():
+        if signal.getsignal(number) is not signal.SIG_IGN:  # what our starter ignores (nohup) stays ignored
+            signal.signal(number, handler)
+    return has_terminal
 
 
 def _end_the_start(number: int, _frame: FrameType | None) -> None:
-    if number != signal.SIGHUP or os.isatty(0):
-        sys.exit(exit_codes.FINISHED)
+    sys.exit(exit_codes.INTERRUPTED if number == signal.SIGINT else exit_codes.FINISHED)
+
+
+def _take_no_notice(_number: int, _frame: FrameType | None) -> None:
+    """Unlike SIG_IGN, this is not taken for our starter's wish, and children do not inherit it."""
 
 
 class SignalQueue:

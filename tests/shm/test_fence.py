@@ -74,7 +74,9 @@ def test_a_fence_whose_name_was_swept(monkeypatch: pytest.MonkeyPatch) -> None:
     Fence("fencetest")()
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), posix_ipc.PermissionsError("read-only")])
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "full"), posix_ipc.PermissionsError("read-only"), posix_ipc.Error("none")]
+)
 def test_no_room_for_a_fence(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     """A /dev/shm that is full to the last page, or read-only, is one that threads can read from all the same."""
 
@@ -84,6 +86,16 @@ def test_no_room_for_a_fence(monkeypatch: pytest.MonkeyPatch, error: Exception) 
     monkeypatch.setattr(posix_ipc, "Semaphore", none)
     use_at_once(fence := Fence("fencetest"))
     assert fence._semaphore is None
+
+
+def test_an_interrupted_fence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C between the two steps of a fence without a semaphore breaks none of the thread's next ones."""
+    monkeypatch.setattr("shm.fence._semaphore", lambda _name: None)
+    interrupted = Fence("fencetest")
+    interrupted._locks.mine.release()  # the second step was not taken
+    for _ in range(3):
+        interrupted()
+    assert interrupted._locks.mine.locked()
 
 
 def test_a_process_makes_one_fence(instance: str) -> None:

@@ -4,6 +4,7 @@ SIGHUP makes it read new settings, as JSON too, from the `file` that the request
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def main() -> int:
         reload=lambda: validate(json.loads(Path(request["file"]).read_text()), "the file"),
         modules=modules,
         timing=Timing(**request.get("timing", {})),
+        has_terminal=os.isatty(0),
     )
     return exit_code_of(supervisor.run)
 

@@ -115,21 +115,21 @@ FIRST_ONLY = pytest.mark.skipif(
 
 
 @contextlib.contextmanager
-def importing(folder: Path, *prefix: str) -> Iterator[int]:
-    """A supervisor, for ever in its first imports; afterwards it must have ended with exit code 0."""
+def importing(folder: Path, *prefix: str, stdin: int = subprocess.DEVNULL, code: int = 0) -> Iterator[int]:
+    """A supervisor, for ever in its first imports; afterwards it must have ended with this exit code, and no word."""
     slow = folder / "slow" / "pydantic.py"
     slow.parent.mkdir()
     slow.write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
     command = [*prefix, sys.executable, str(PROJECT_FOLDER / "supervisor.py"), "--simulate"]
     environment = {**os.environ, "PYTHONPATH": str(slow.parent)}
     with subprocess.Popen(
-        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        command, env=environment, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as started:
         try:
             assert started.stdout is not None
             assert started.stdout.readline() == b"importing\n"
             yield (psutil.Process(started.pid).children()[0].pid if prefix else started.pid)
-            assert (started.wait(10), started.stderr and started.stderr.read()) == (0, b"")
+            assert (started.wait(10), started.stderr and started.stderr.read()) == (code, b"")
         finally:
             started.kill()
 
@@ -140,6 +140,21 @@ def test_asked_to_end_before_it_has_begun(tmp_path: Path, prefix: list[str], num
     """It is obeyed while the modules are still loaded, also as process 1, which gets no signal without a handler."""
     with importing(tmp_path, *prefix) as pid:
         os.kill(pid, number)
+
+
+def test_interrupted_before_it_has_begun(tmp_path: Path) -> None:
+    """Ctrl-C is exit code 130 then, without a traceback."""
+    with importing(tmp_path, code=130) as pid:
+        os.kill(pid, signal.SIGINT)
+
+
+def test_terminal_closed_before_it_has_begun(tmp_path: Path) -> None:
+    """A terminal that hangs up during the imports ends the start, though it is no terminal any more by then."""
+    master, slave = os.openpty()
+    with importing(tmp_path, stdin=slave) as pid:
+        os.close(slave)
+        os.close(master)
+        os.kill(pid, signal.SIGHUP)
 
 
 def test_asked_to_reload_before_it_has_begun(tmp_path: Path) -> None:
