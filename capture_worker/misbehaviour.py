@@ -20,23 +20,15 @@ A line of a script is `"<seconds after open>: <what> [argument]"`, that of a con
 
 import re
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import cast, get_args
 
-Kind = Literal[
-    "hang", "crash", "exit", "segfault", "slow", "wrong_size", "freeze", "garbage", "corrupt", "unplug", "reject"
-]
-ENDING: tuple[Kind, ...] = ("hang", "crash", "exit", "segfault")  # the process does these once
+from supervision.camera_settings import MISBEHAVIOUR_ARGUMENTS, MisbehaviourKind
+
+ENDING: tuple[MisbehaviourKind, ...] = ("hang", "crash", "exit", "segfault")  # the process does these once
 
 _WHAT = r"\s*(?P<kind>\w+)(?:\s+(?P<argument>\S+))?\s*"
 _ORDER = re.compile(_WHAT, re.ASCII)
 _LINE = re.compile(rf"\s*(?P<at>\d+(?:\.\d+)?)\s*:{_WHAT}", re.ASCII)
-_ARGUMENTS = {
-    "exit": r"\d{1,3}",
-    "slow": r"\d+(\.\d+)?",
-    "wrong_size": r"\d{2,5}x\d{2,5}",
-    "garbage": r"[1-9]\d{0,5}",
-    "reject": r"\d+(\.\d+)?",
-}
 
 
 class ScriptError(ValueError):
@@ -48,7 +40,7 @@ class Misbehaviour:
     """One line of a script: from `at_s` seconds after open on, do `kind`. `argument` is "" if none was given."""
 
     at_s: float
-    kind: Kind
+    kind: MisbehaviourKind
     argument: str = ""
 
     def figure(self, default: float) -> float:
@@ -84,12 +76,12 @@ def _parse(line: str, encoding: str) -> Misbehaviour:
 
 
 def _checked(at_s: float, kind: str, argument: str, shown: str, encoding: str) -> Misbehaviour:
-    if kind not in get_args(Kind):
-        raise ScriptError(f"{shown}: {kind} is none of {', '.join(get_args(Kind))}")
-    if argument and not re.fullmatch(_ARGUMENTS.get(kind, ""), argument):
+    if kind not in get_args(MisbehaviourKind):
+        raise ScriptError(f"{shown}: {kind} is none of {', '.join(get_args(MisbehaviourKind))}")
+    if argument and not re.fullmatch(MISBEHAVIOUR_ARGUMENTS.get(kind, ""), argument):
         raise ScriptError(f"{shown}: {kind} cannot be done with {argument}")
     if kind == "wrong_size" and argument and min(int(side) for side in argument.split("x")) < 16:  # noqa: PLR2004
         raise ScriptError(f"{shown}: a picture has at least 16 x 16 pixels")
     if kind == "corrupt" and encoding != "jpeg":
         raise ScriptError(f"{shown}: only a camera with encoding jpeg can be corrupt, this one's is {encoding}")
-    return Misbehaviour(at_s, cast("Kind", kind), argument)
+    return Misbehaviour(at_s, cast("MisbehaviourKind", kind), argument)

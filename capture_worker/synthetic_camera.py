@@ -31,8 +31,8 @@ from capture_worker.camera import (
     raw_frame,
 )
 from capture_worker.control_file import ControlFile
-from capture_worker.misbehaviour import Kind, Misbehaviour, parse_script
-from supervision.camera_settings import CameraSettings
+from capture_worker.misbehaviour import Misbehaviour, parse_script
+from supervision.camera_settings import CameraSettings, MisbehaviourKind
 
 _DEFAULT_SIZE = (480, 640)
 _DEFAULT_FPS = 30.0
@@ -179,7 +179,7 @@ class SyntheticCamera:
         raw_frame(thing, 0)
         raise CorruptFrameError("garbage passed the checks")
 
-    def _active(self, kind: Kind) -> Misbehaviour | None:
+    def _active(self, kind: MisbehaviourKind) -> Misbehaviour | None:
         """Return the control file's order if it is of this kind, else the newest step of it whose time has come."""
         if (order := self._control.order) is not None and order.kind == kind:
             return order

@@ -1,8 +1,9 @@
 """What a person can configure of one camera: its source, its timing, its parameters, its geometry."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
@@ -19,7 +20,23 @@ _SOURCE_NAME = r"^[^\x00-\x1f]{1,128}$"
 _FACTORY = r"^[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_.]*$"
 _NOT_A_UNIT = 1e-3
 _SAME_SHAPE = 1.02  # 1080 rows are 1088 to some codecs
-_SCRIPT_LINE = r"^\d+(\.\d+)?: *[a-z_]+( +\S+)?$"
+OTHER_CHILDREN = ("servicer", "simulated_robot")  # names that no camera may have
+
+MisbehaviourKind = Literal[
+    "hang", "crash", "exit", "segfault", "slow", "wrong_size", "freeze", "garbage", "corrupt", "unplug", "reject"
+]
+MISBEHAVIOUR_ARGUMENTS: Mapping[str, str] = {  # patterns; the others have none
+    "exit": r"\d{1,3}",
+    "slow": r"\d+(\.\d+)?",
+    "wrong_size": r"\d{2,5}x\d{2,5}",
+    "garbage": r"[1-9]\d{0,5}",
+    "reject": r"\d+(\.\d+)?",
+}
+_MISBEHAVIOUR = "|".join(
+    kind + (f"( +{MISBEHAVIOUR_ARGUMENTS[kind]})?" if kind in MISBEHAVIOUR_ARGUMENTS else "")
+    for kind in get_args(MisbehaviourKind)
+)
+_SCRIPT_LINE = rf"^\d+(\.\d+)?: *({_MISBEHAVIOUR})$"
 
 
 class Strict(BaseModel):
@@ -31,9 +48,8 @@ class Strict(BaseModel):
 class SyntheticSettings(Strict):
     """The test pattern camera: what it delivers, and what it does wrong on purpose.
 
-    `script` is a list of `"<seconds after open>: <misbehaviour> [argument]"`, each misbehaviour one of `hang`, `crash`,
-    `exit`, `segfault`, `slow`, `wrong_size`, `freeze`, `garbage`, `corrupt`, `unplug`, `reject` (see
-    capture_worker/misbehaviour.py). `control_file` is a file that says `<misbehaviour> [argument]` while the camera
+    `script` is a list of `"<seconds after open>: <misbehaviour> [argument]"`; what each does is in
+    capture_worker/misbehaviour.py. `control_file` is a file that says `<misbehaviour> [argument]` while the camera
     runs: what it does wrong besides, as long as the file says so.
     """
 

@@ -10,7 +10,7 @@ from pydantic import JsonValue
 
 from shm import GroupError
 from shm.rights import check_group
-from supervision.camera_settings import CameraSettings
+from supervision.camera_settings import OTHER_CHILDREN, CameraSettings
 from supervision.configuration import ConfigurationError, shown_device
 from supervision.geometry_checks import check_geometry
 from supervision.login import check_credentials
@@ -25,7 +25,6 @@ _DRIVERS_OF_KEY = {
     "height": ("opencv", "synthetic"),
     "synthetic": ("synthetic",),
 }
-_OTHER_CHILDREN = ("servicer", "simulated_robot")
 _OPENING_S = 2.0  # what an opening needs beside its first read
 
 
@@ -34,7 +33,7 @@ def check(settings: Settings) -> None:
     if not settings.cameras:
         raise ConfigurationError("cameras: at least one is needed")
     for name, camera in settings.cameras.items():
-        if name in _OTHER_CHILDREN:
+        if name in OTHER_CHILDREN:
             raise ConfigurationError(f"cameras.{name}: this is the name of another process; choose another one")
         _check_keys(name, camera)
         _check_times(name, camera)

@@ -38,7 +38,7 @@ class Crew:
     """The children of one instance.
 
     `modules` says what is run for each kind of child; `ca_file` is where a simulated robot writes its certificate.
-    `held` are processes of an earlier run that have not ended: whose place they have waits for them.
+    `held` are processes of an earlier run that have not ended: who may want what they hold waits for them.
     """
 
     def __init__(
@@ -167,11 +167,12 @@ class Crew:
         return self.robot is None or self._robot_pid is not None
 
     def _child(self, name: str, kind: Kind, line: str) -> Child:
-        tags, held = tags_of(self.settings.instance, name), [one for one in self._held if one.child == name]
+        tags = tags_of(self.settings.instance, name)
 
         def spawn(module: str, configuration: str) -> ChildProcess:
-            for one in held:
-                one.require_gone()
+            for one in self._held:
+                if one.is_in_the_way_of(name, self.settings.cameras):  # those of now: names change with the settings
+                    one.require_gone()
             return ChildProcess.spawn(module, configuration, environment=tags)
 
         return Child(name, kind, self._modules[kind], line, self._timing, spawn, self.post_mortems)

@@ -48,8 +48,9 @@ examples:
 environment: {USERNAME} and {PASSWORD} are who `external` logs in as; without
 that word they count where neither flags nor file nor a payload computer's own file say who we are
 
-exit codes: 0 ended as asked, 1 no camera found, 2 usage, 71 no room in /dev/shm, 75 not yet: no route to the robot,
-or a process of an earlier run does not end, 78 bad configuration, 100 another supervisor runs this instance
+exit codes: 0 ended as asked, 1 no camera was found, or the system refused something, 2 usage, 71 no room in /dev/shm,
+or a name there is another user's, 75 no route to the robot yet, or --host-ip is needed, 78 bad configuration,
+100 another supervisor runs this instance, 130 interrupted before anything was started
 """
 
 
@@ -108,6 +109,7 @@ def settings_from_flags(
         extra = SIMULATED_CAMERAS if document.get("simulate") is True and not below.get("cameras") else {}
         document["cameras"] = {**extra, **cameras}
     elif not document.get("cameras"):
+        validate(document, _source(flags))  # a search takes its time, and its own sentence would hide a mistake
         document["cameras"] = _found(find, above.get("robot", {}).get("hostname"))
     _put_camera_flags_over(document["cameras"], flags)
     settings = validate(document, _source(flags))

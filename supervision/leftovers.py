@@ -3,7 +3,8 @@
 A child dies with its supervisor, but not one that was stopped before it could ask the kernel for that. Its device would
 be taken, and its ring would have two writers. It is known by its environment, which it has from its first moment on.
 
-One that a driver holds does not end even so. Then this child waits for it, and the others are started.
+One that a driver holds does not end even so. Then this child waits for it, and the others are started. It is known by
+its name alone: if no child has that any more, every camera waits, for nobody knows whose device it holds.
 """
 
 import contextlib
@@ -11,10 +12,11 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from shm import names
+from supervision.camera_settings import OTHER_CHILDREN
 
 INSTANCE = "SPOT_CAMERAS_INSTANCE"
 _SHM = "SPOT_CAMERAS_SHM"
@@ -39,11 +41,18 @@ class Leftover:
     def require_gone(self) -> None:
         """Raise OSError, with a sentence for the operator, while it is still there."""
         if not self.is_gone():
+            unplug = "" if self.child in OTHER_CHILDREN else "unplug the camera whose driver holds it, or "
             raise OSError(
                 errno.EBUSY,
-                f"process {self.pid} of an earlier run does not end, and what it holds is not opened again: unplug the "
-                "camera whose driver holds it, or restart the computer",
+                f"process {self.pid} of an earlier run ({self.child or 'of a child without a name'}) does not end, and "
+                f"what it holds is not opened again: {unplug}restart the computer",
             )
+
+    def is_in_the_way_of(self, child: str, cameras: Collection[str]) -> bool:
+        """Whether this child may want what it holds, among these cameras."""
+        if self.child in (*OTHER_CHILDREN, *cameras):
+            return self.child == child
+        return child in cameras
 
 
 def tags_of(instance: str, child: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -10,6 +10,7 @@ from supervision.camera_settings import (
     CameraInterfaceSettings,
     CameraModelSettings,
     CameraSettings,
+    MisbehaviourKind,
     MountSettings,
     SyntheticSettings,
 )
@@ -38,7 +39,7 @@ _OF_PATTERN = {
     "parent": _LINE,
     "frame_name": _LINE,
     "factory": 'should be "module:Name"',
-    "script": 'should be "<seconds>: <misbehaviour> [argument]"',
+    "script": f'should be "<seconds>: <misbehaviour> [argument]" with one of {", ".join(get_args(MisbehaviourKind))}',
     "allowed_peers": "should be an address or a name",
 }
 _AFTER_NAME = 2  # cameras, its name, …
@@ -49,6 +50,11 @@ _TABLES: dict[str, type[BaseModel]] = {
     "camera_interface": CameraInterfaceSettings,
     "camera_model": CameraModelSettings,
     "mount": MountSettings,
+}
+_PLACES: dict[str, type[BaseModel]] = {
+    "at the top of the file, before every [table]": Settings,
+    "of a camera, [cameras.NAME]": CameraSettings,
+    **{f"of the table {name}": model for name, model in _TABLES.items()},
 }
 _LIKENESS = 0.7  # of an unknown key to a known one, for which it may be meant
 
@@ -110,7 +116,10 @@ def _meant(keys: list[str]) -> str:
     of_camera = len(tables) == _AFTER_NAME and tables[0] == "cameras"
     model = Settings if not tables else CameraSettings if of_camera else _TABLES.get(tables[-1])
     like = difflib.get_close_matches(key, model.model_fields, 1, _LIKENESS) if model else []
-    return f"; is {like[0]} meant?" if like else ""
+    if like:
+        return f"; is {like[0]} meant?"
+    elsewhere = [place for place, model in _PLACES.items() if key in model.model_fields]
+    return f"; {key} is a key {elsewhere[0]}" if elsewhere else ""
 
 
 def _shown_value(value: Any) -> str:

@@ -89,6 +89,19 @@ MISTAKES = {
     "same source": (ONE_CAMERA + '[cameras.rear]\ndevice = 1\nsource_name = "front"', "'front' already"),
     "same index": (ONE_CAMERA + "[cameras.rear]\ndevice = 0", "cameras.rear.device:"),
     "index and path": (ONE_CAMERA + '[cameras.rear]\ndevice = "/dev/video0"', "the device of camera front too"),
+    "script, its misbehaviour": (
+        'simulate = true\n[cameras.a]\ndriver = "synthetic"\nsynthetic.script = ["2: explode"]',
+        'cameras.a.synthetic.script.0: should be "<seconds>: <misbehaviour> [argument]" with one of hang, crash,',
+    ),
+    "script, its argument": (
+        'simulate = true\n[cameras.a]\ndriver = "synthetic"\nsynthetic.script = ["2: slow down"]',
+        "cameras.a.synthetic.script.0: should be",
+    ),
+    "a key of the top": (
+        "[robot]\nsimulate = true",
+        "robot.simulate: unknown key; simulate is a key at the top of the file",
+    ),
+    "a key of a camera": ("fps = 3.0\nsimulate = true", "fps: unknown key; fps is a key of a camera, [cameras.NAME]"),
     "script": (
         'simulate = true\n[cameras.a]\ndriver = "synthetic"\nsynthetic.script = ["hang"]',
         "cameras.a.synthetic.script.0:",

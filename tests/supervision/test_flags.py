@@ -1,5 +1,6 @@
 """The command line: the tutorial's flags in either order, and ours."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -303,3 +304,14 @@ def test_status_in_the_wrong_place(capsys: pytest.CaptureFixture[str]) -> None:
         parse_flags(["--instance", "x", "status"])
     assert ended.value.code == 2
     assert "supervisor.py status" in capsys.readouterr().err
+
+
+def test_help_has_the_exit_codes_of_the_readme() -> None:
+    """Whoever looks up a code of the supervisor finds the same ones in both places."""
+    readme = (PROJECT_FOLDER / "README.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| (?:any|supervisor) \|", readme, re.MULTILINE)
+    command = [sys.executable, str(PROJECT_FOLDER / "supervisor.py"), "--help"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
+    codes = re.findall(r"\b(\d+) [a-z]", shown.partition("exit codes:")[2])
+    assert sorted(set(codes)) == sorted(set(rows))
+    assert "--host-ip" in shown.partition(" 75 ")[2].partition(" 78 ")[0]

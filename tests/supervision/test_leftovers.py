@@ -137,7 +137,8 @@ def test_one_that_does_not_end(
         for camera in (front, rear):
             camera.start_if_due(camera.due_ns())
         assert (front.state, rear.state) == ("waiting", "starting")
-        assert f"process {process.pid} of an earlier run does not end" in (front.record(0).error_text or "")
+        sentence = f"process {process.pid} of an earlier run (front) does not end"
+        assert sentence in (front.record(0).error_text or "")
         process.kill()
         process.wait()
         front.start_if_due(front.due_ns())
@@ -148,6 +149,31 @@ def test_one_that_does_not_end(
             if camera.process:
                 pid, _ = os.waitpid(camera.process.pid, 0)
                 camera.end(Death(pid, -9), time.monotonic_ns())
+
+
+@pytest.mark.parametrize(
+    ("child", "waiting"),
+    [
+        ("front", {"front"}),
+        ("old-name", {"front", "rear"}),
+        ("", {"front", "rear"}),
+        ("servicer", {"servicer"}),
+        ("simulated_robot", set()),
+    ],
+)
+def test_who_waits_for_one_that_does_not_end(child: str, waiting: set[str]) -> None:
+    """A camera that was renamed opens no device a second time: every camera waits for a name that nobody has."""
+    held = Leftover(1, child, "1")
+    assert {name for name in ("front", "rear", "servicer") if held.is_in_the_way_of(name, {"front", "rear"})} == waiting
+
+
+def test_what_to_do_about_one_that_does_not_end() -> None:
+    """No camera is to be unplugged for a servicer."""
+    started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    with pytest.raises(OSError, match=r"\(front\) does not end.*: unplug the camera"):
+        Leftover(os.getpid(), "front", started).require_gone()
+    with pytest.raises(OSError, match=r"\(servicer\) does not end.*opened again: restart the computer"):
+        Leftover(os.getpid(), "servicer", started).require_gone()
 
 
 def test_a_number_that_another_process_got_is_not_waited_for() -> None:
