@@ -103,7 +103,7 @@ class ServedCamera:
     @property
     def problem(self) -> str | None:
         """Why the ring cannot be read, in a sentence; None while it can."""
-        return self._reader.problem
+        return self._reader.unreadable
 
     @property
     def idles(self) -> bool:

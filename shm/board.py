@@ -62,7 +62,7 @@ class BoardReader:
     @property
     def problem(self) -> str | None:
         """Why a board that is there cannot be read, in a sentence."""
-        return self._ring.problem
+        return self._ring.unreadable
 
     def latest(self) -> Status | None:
         """The newest status; None while there is no board."""

@@ -52,6 +52,21 @@ def names_of(instance: str) -> list[str]:
     return [f"/{entry}" for entry in sorted(os.listdir(SHM_DIR)) if ours.fullmatch(entry)]
 
 
+def cameras_of(instance: str) -> list[str]:
+    """The cameras of this instance that have a ring now."""
+    return sorted(camera for one, camera in _rings() if one == instance)
+
+
+def instances() -> list[str]:
+    """The instances that have a ring now, of whatever user."""
+    return sorted({instance for instance, _ in _rings()})
+
+
+def _rings() -> list[tuple[str, str]]:
+    ring = re.compile(rf"({_NAME.pattern})\.cam\.({_NAME.pattern})")
+    return [(found[1], found[2]) for entry in os.listdir(SHM_DIR) if (found := ring.fullmatch(entry))]
+
+
 def remove(name: str) -> bool:
     """Remove one name; False if it was not there. Processes that hold the segment keep it."""
     try:

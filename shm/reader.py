@@ -21,21 +21,37 @@ _MAX_FUTURE_NS = 1_000_000_000
 class RingReader:
     """Reads a camera's newest frame from any number of threads. It never waits for the writer.
 
-    There need be no ring yet: every call looks for it. `problem` says in a sentence why a segment that is there
-    cannot be read, `lapped` counts looks that the writer overtook.
+    There need be no ring yet: every call looks for it. `problem` says in a sentence why there is nothing to read,
+    `unreadable` the same of a segment that is there; `lapped` counts looks that the writer overtook.
 
     Only segments of this user are read, and with `shm_group` those that another user shares with that group. Raises
     ValueError for a bad name, GroupError for a group there is not.
     """
 
     def __init__(self, instance: str, camera: str, *, shm_group: str | None = None) -> None:
-        self.problem: str | None = None
+        self.unreadable: str | None = None
         self.lapped = 0
+        self._instance = instance
         self._name = names.segment_name(instance, camera)
         self._gid = None if shm_group is None else rights.gid_of(shm_group)
         self._fence = fence_of_this_process(instance)
         self._attached: segment.Attached | None = None
         self._attaching = threading.Lock()
+
+    @property
+    def problem(self) -> str | None:
+        """Why the last call found nothing to read, as a sentence; None if it did, or if nobody knows.
+
+        Where there is no ring, it names those that there are: the instance or the camera may be called otherwise.
+        """
+        if self.unreadable or self._attached is not None or names.path_of(self._name).exists():
+            return self.unreadable
+        if cameras := names.cameras_of(self._instance):
+            present = f"; present in this instance: {', '.join(cameras)}"
+        else:
+            instances = names.instances()
+            present = f", nor any other of this instance; present: {', '.join(instances)}" if instances else ""
+        return f"there is no ring {names.path_of(self._name)}{present}"
 
     def latest(self, params_id: bytes = DEFAULT_PARAMS_ID) -> Frame | None:
         """Copy the newest frame that was captured with these parameters; None if there is none to be had now."""
@@ -62,7 +78,7 @@ class RingReader:
     def _look_often(self, params_id: bytes | None, fn: Callable[[Frame], _T], *, in_place: bool) -> _T | Loss:
         attached = self._current()
         if attached is None:
-            return Loss.CORRUPT if self.problem else Loss.NO_FRAME
+            return Loss.CORRUPT if self.unreadable else Loss.NO_FRAME
         found: _T | Loss = Loss.LAPPED
         until_s = time.monotonic() + _MAX_LOOKING_S
         for _ in range(_MAX_LOOKS):
@@ -88,13 +104,13 @@ class RingReader:
             return self._attached
 
     def _attach(self) -> segment.Attached | None:
-        self.problem = None
+        self.unreadable = None
         try:
             return segment.attach(self._name, self._fence, self._gid)
         except layout.LayoutError as error:
-            self.problem = f"{names.path_of(self._name)} is no ring: {error}"
+            self.unreadable = f"{names.path_of(self._name)} is no ring: {error}"
         except OSError as error:  # ForeignSegmentError, or this process may open nothing more
-            self.problem = error.strerror or f"{names.path_of(self._name)}: {error}"
+            self.unreadable = error.strerror or f"{names.path_of(self._name)}: {error}"
         return None
 
     @staticmethod

@@ -26,7 +26,8 @@ class Display:
                 address = f"127.0.0.1:{child.facts.get('port')}"
                 self._say_once("robot", f"simulated robot at {address}, certificate {child.facts['ca']}")
             if child.kind == "servicer" and child.state == "running":
-                self._say_once("service", "serving; Ctrl-C ends it")
+                delivers = any(camera.kind == "camera" and camera.state == "running" for camera in status.children)
+                self._say_once("service", f"serving{'' if delivers else ', but no camera works yet'}; Ctrl-C ends it")
         if self._repeat and status.updated_ns - self._last_line_ns >= _SECOND_NS:
             self._last_line_ns = status.updated_ns
             self._output.write(" | ".join(summary(child, status.updated_ns) for child in status.children))
@@ -44,7 +45,8 @@ def summary(child: ChildRecord, now_ns: int) -> str:
         rate = "" if is_idle(child) else f" {child.rate_hz:4.1f} Hz"  # how often somebody asked is no rate
         words = f"{child.name}{rate} {age} {shown_state(child)}"
     elif child.kind == "servicer":
-        words = f"service {child.state}, {child.facts.get('robot', 'not registered')}"
+        registered = child.facts.get("robot") if child.state == "running" else None
+        words = f"service {child.state}, {registered or 'not registered'}"
     else:
         words = f"simulated robot {child.state}"
     return f"{words} ({child.error_code})" if child.error_code else words

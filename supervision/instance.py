@@ -1,5 +1,6 @@
 """One supervisor per instance: the lock that says so, and the names that only its holder may remove."""
 
+import contextlib
 import errno
 import fcntl
 import logging
@@ -146,6 +147,17 @@ def is_held(instance: str) -> bool:
         return not _try_lock(fd, fcntl.LOCK_SH, 0)
     finally:
         os.close(fd)
+
+
+def running_instances() -> list[str]:
+    """The instances that supervisors of this user run now, as far as that can be known."""
+    found = []
+    for path in names.SHM_DIR.glob("*.lock"):
+        with contextlib.suppress(OSError, ValueError):  # gone by now, or no name of ours
+            board = names.path_of(names.segment_name(path.stem, names.BOARD))
+            if path.lstat().st_uid == os.geteuid() and board.exists() and is_held(path.stem):
+                found.append(path.stem)
+    return sorted(found)
 
 
 def lock_path(instance: str) -> Path:

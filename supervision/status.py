@@ -11,7 +11,7 @@ from typing import Any
 from shm.board import BoardReader
 from shm.records import ChildRecord, Status
 from supervision.display import is_idle, shown_age, shown_state
-from supervision.instance import is_held
+from supervision.instance import is_held, running_instances
 from supervision.settings import Settings
 
 SCHEMA = 1
@@ -78,13 +78,18 @@ def as_table(status: Status, now_ns: int) -> str:
             lines.append(f"    {child.error_code}: {child.error_text}")
         if child and child.post_mortem:
             lines.append(f"    how its last process died: {child.post_mortem}")
-        if child and child.kind == "servicer" and child.facts:
-            lines.append(f"    {', '.join(f'{key} {value}' for key, value in _shown_facts(child))}")
+        if child and child.state == "waiting" and child.next_start_ns:
+            lines.append(f"    next start in {max(0.0, _seconds(child.next_start_ns - now_ns)):.1f} s")
+        if child and child.kind == "servicer" and (facts := _shown_facts(child)):
+            lines.append(f"    {', '.join(f'{key} {value}' for key, value in facts)}")
+            lines += [f"    faults on the robot: {', '.join(faults)}"] if (faults := _faults(child)) else []
     return "\n".join(lines)
 
 
 def _not_running(instance: str, status: Status | None, *, as_json: bool) -> str:
     text = f"instance {instance}: not running"
+    if others := running_instances():
+        text += f"; running here: {', '.join(others)}"
     if status:
         text += f" (its supervisor, pid {status.supervisor_pid}, died without cleaning up; the next start does that)"
     return _no_status(text, instance, as_json=as_json)
@@ -130,7 +135,7 @@ def _service_document(servicer: ChildRecord | None) -> dict[str, Any]:
     return {
         "state": servicer.state if servicer else None,
         "port": facts.get("port"),
-        "robot": facts.get("robot"),
+        "robot": facts.get("robot") if servicer and servicer.state == "running" else None,
         "refused_peers": facts.get("refused", 0),
         "requests": facts.get("requests", 0),
     }
@@ -155,7 +160,14 @@ def _row(child: ChildRecord, now_ns: int) -> tuple[str, ...]:
 
 
 def _shown_facts(child: ChildRecord) -> list[tuple[str, object]]:
-    return [(key, child.facts[key]) for key in ("port", "robot", "requests", "refused") if key in child.facts]
+    """What is true of the process that runs: its state at the robot ends with it."""
+    keys = ("port", "robot", "requests", "refused") if child.state == "running" else ()
+    return [(key, child.facts[key]) for key in keys if key in child.facts]
+
+
+def _faults(child: ChildRecord) -> list[str]:
+    faults = child.facts.get("faults")
+    return [str(name) for name in faults] if isinstance(faults, list | tuple) else []
 
 
 def _seconds(interval_ns: int) -> float:

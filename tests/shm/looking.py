@@ -15,4 +15,4 @@ def look_everywhere(reader: RingReader, capacity_bytes: int) -> None:
             assert found.encoding.compressed or found.pixels().shape[:2] == (found.rows, found.cols)
     descriptor = reader.descriptor()
     assert descriptor is None or isinstance(descriptor, dict)
-    assert reader.problem is None or reader.problem.startswith("/dev/shm/")  # noqa: S108  a sentence about this file
+    assert reader.unreadable is None or reader.unreadable.startswith("/dev/shm/")  # noqa: S108  a sentence about this file

@@ -79,3 +79,21 @@ def test_free_bytes_is_what_the_file_system_says() -> None:
     """The room that is left is a figure in bytes, not in blocks."""
     room = os.statvfs(names.SHM_DIR)
     assert 0 < names.free_bytes() <= room.f_blocks * room.f_frsize
+
+
+def test_rings_that_there_are(shm_dir: Path) -> None:
+    """Whole rings alone are listed, each with its own instance."""
+    for entry in (
+        "a.cam.front",
+        "a.cam.rear",
+        "a.cam.rear.new.12",
+        "a.board",
+        "b.board",
+        "c.cam.x",
+        "A.cam.x",
+        "x.lock",
+    ):
+        (shm_dir / entry).touch()
+    assert names.cameras_of("a") == ["front", "rear"]
+    assert names.cameras_of("b") == []
+    assert names.instances() == ["a", "c"]

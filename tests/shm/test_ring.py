@@ -235,3 +235,20 @@ def test_a_frame_from_the_future_is_corrupt(ring: RingWriter, reader: RingReader
                 encoding=Encoding.MONO8,
             )
             assert reader.use(lambda frame: frame.rows) == expected
+
+
+def test_a_name_that_nobody_has_says_which_there_are(ring: RingWriter, reader: RingReader, instance: str) -> None:
+    """Whoever mistypes a camera or an instance is told what there is; a camera that is there is no problem."""
+    with ring:
+        publish(ring, 1, 64)
+        assert reader.latest() is not None
+        assert reader.problem is None
+        wrong = RingReader(instance, "fornt")
+        assert wrong.latest() is None
+        assert wrong.problem is not None
+        assert wrong.problem.endswith(f"/{instance}.cam.fornt; present in this instance: front")
+        assert wrong.use(lambda frame: frame) is Loss.NO_FRAME
+        elsewhere = RingReader(instance + "x", "front")
+        assert elsewhere.latest() is None
+        present = str(elsewhere.problem).partition("nor any other of this instance; present: ")[2]
+        assert instance in present.split(", ")

@@ -58,7 +58,7 @@ SERVICER = ChildRecord(
     state="running",
     since_ns=0,
     pid=43,
-    facts={"port": 21100, "robot": "registered", "refused": 2, "requests": 7},
+    facts={"port": 21100, "robot": "registered", "refused": 2, "requests": 7, "faults": ["spot.front", "spot.peers"]},
 )
 STATUS = Status("spot", 41, 10 * SECOND_NS, (FRONT, REAR, SERVICER), robot_clock_offset_ns=5)
 
@@ -73,9 +73,11 @@ def test_table() -> None:
     ]
     assert lines[4] == "    absent: there is no /dev/video7"
     assert lines[5] == "    how its last process died: /var/lib/spot-cameras/spot/rear.1.txt"
-    assert lines[7] == "    port 21100, robot registered, requests 7, refused 2"
+    assert lines[6] == "    next start in 2.0 s"
+    assert lines[8] == "    port 21100, robot registered, requests 7, refused 2"
+    assert lines[9:] == ["    faults on the robot: spot.front, spot.peers"]
     column = lines[1].index("STATE")
-    assert [line[column:].split()[0] for line in (lines[2], lines[3], lines[6])] == ["running", "waiting", "running"]
+    assert [line[column:].split()[0] for line in (lines[2], lines[3], lines[7])] == ["running", "waiting", "running"]
 
 
 def test_a_camera_that_nobody_asks_is_idle() -> None:
@@ -129,6 +131,24 @@ def test_line_a_second() -> None:
     assert summary(SERVICER, 10 * SECOND_NS) == "service running, registered"
 
 
+def test_a_service_that_does_not_run_is_not_registered() -> None:
+    """What its last process said of the robot ended with it."""
+    waiting = dataclasses.replace(SERVICER, state="waiting", pid=None)
+    assert summary(waiting, 10 * SECOND_NS) == "service waiting, not registered"
+    status = dataclasses.replace(STATUS, children=(FRONT, waiting))
+    assert "registered" not in as_table(status, 10 * SECOND_NS)
+    assert as_document(status, 10 * SECOND_NS)["service"]["robot"] is None
+
+
+@pytest.mark.parametrize(("camera", "said"), [(FRONT, "serving; "), (REAR, "serving, but no camera works yet; ")])
+def test_display_says_whether_a_camera_works(tmp_path: Path, camera: ChildRecord, said: str) -> None:
+    """A service without a camera that works is not told of as if all were well."""
+    settings = Settings.model_validate({"cameras": {"front": {"device": 0}}})
+    with (tmp_path / "out").open("wb") as file:
+        Display(settings, Output(file.fileno()), repeat=False).show(Status("spot", 41, 0, (camera, SERVICER)))
+    assert (tmp_path / "out").read_text().endswith(f"\n{said}Ctrl-C ends it\n")
+
+
 def test_display_says_once_what_is_served(tmp_path: Path) -> None:
     """What is served is said once; the line a second comes once a second."""
     settings = Settings.model_validate({"cameras": {"front": {"device": 0}}, "service": {"host_ip": "10.0.0.2"}})
@@ -165,8 +185,12 @@ def test_of_a_running_instance(tmp_path: Path) -> None:
         assert [child["pid"] for child in document["children"] if child["name"] == "front"] == [pid]
         assert 5 < document["cameras"]["front"]["rate_hz"] < 60  # at most one in 20 ms
         assert document["service"]["port"] == 4321
+        other = run_status("--instance", new_instance())
+        running = other.stdout.partition("not running; running here: ")[2].strip().split(", ")
+        assert (other.returncode, supervisor.instance in running) == (1, True)
         supervisor.popen.kill()
         supervisor.popen.wait()
+        assert supervisor.instance not in run_status("--instance", new_instance()).stdout
         dead = run_status("--instance", supervisor.instance)
         assert dead.returncode == 1
         assert f"its supervisor, pid {supervisor.popen.pid}, died" in dead.stdout
@@ -196,12 +220,16 @@ def test_of_another_users_instance(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_of_nothing() -> None:
-    """An instance that does not run is one line and exit code 1, as JSON too; a bad name is a usage error."""
+    """An instance that does not run is one line and exit code 1, as JSON too; a bad name is a usage error.
+
+    Others may run on this computer, and are named.
+    """
     instance = new_instance()
     nothing = run_status("--instance", instance)
-    assert (nothing.returncode, nothing.stdout) == (1, f"instance {instance}: not running\n")
+    assert (nothing.returncode, nothing.stdout.count("\n")) == (1, 1)
+    assert nothing.stdout.startswith(f"instance {instance}: not running")
     document = json.loads(run_status("--instance", instance, "--json").stdout)
-    assert document["error"] == f"instance {instance}: not running"
+    assert document["error"].startswith(f"instance {instance}: not running")
     assert run_status("--instance", "A/B").returncode == 2
 
 
