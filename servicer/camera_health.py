@@ -23,6 +23,7 @@ _FAILED_FRAMES = 3
 _FAILING_S = 2.0
 
 _DIGITS = re.compile(r"[0-9]+")
+_KERNEL_STATE = re.compile(r" \(kernel state \w+\)")
 _BROKEN = ("unkillable", "refused")
 _BARE_SILENCE = "silent"
 _COMPLAINTS = ("frozen", "parameters", "shm_foreign")  # what a worker says while it works on; all else ends it
@@ -217,9 +218,12 @@ class DecodingHealth:
 
 
 def explain(record: ChildRecord) -> str:
-    """One sentence for the operator about a camera whose process is not well."""
+    """One sentence for the operator and for clients, about a camera whose process is not well.
+
+    What only a developer understands is left to the log and to `status`.
+    """
     if record.error_text:
-        return record.error_text
+        return _KERNEL_STATE.sub("", record.error_text)
     if record.state in _ENDED_AS_PLANNED:
         return f"{record.name} has ended."
     if record.last_exit in PLANNED_EXITS:

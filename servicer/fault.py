@@ -42,14 +42,26 @@ _ADVICE = {  # by error code; the sentences of the others say what to do
     "bad_configuration": "Correct its configuration" + _RELOAD,
 }
 _AGAIN = "It is tried again by itself."
+_FINAL = ("unkillable", "refused")  # states that somebody has to end
+_FROM_OUTSIDE = ("signal SIGKILL", "signal SIGTERM")
+_WHO_KILLS = "Killed from outside: by a person, or by the kernel if memory ran out (dmesg says so)."
+_DETAILS = " details: "
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault under its name. The text is for the operator, who reads it on the tablet."""
+    """One fault under its name. The text is for the operator, who reads it on the tablet.
+
+    `is_final`: it is not over by itself, and whoever reads about it must not wait for it.
+    """
 
     text: str
     severity: Severity = "warn"
+    is_final: bool = False
+
+    def adds_details_to(self, other: "Fault") -> bool:
+        """Whether it says the same, and names a post-mortem file as well."""
+        return self.text.startswith(other.text + _DETAILS)
 
 
 def is_ours(fault_name: str) -> bool:
@@ -62,10 +74,11 @@ def capture_failure(source_name: str, record: ChildRecord, details: str | None) 
     if record.state == "unkillable":
         what = "it hung, and its driver keeps it from being killed"
         advice = "Unplug the camera; if it stays so, restart this computer."
-        return _fault(source_name, what, advice, details=details)
-    advice = _ADVICE.get(record.error_code or "crashed", "")
-    again = _AGAIN if advice and record.state != "refused" else ""
-    return _fault(source_name, _how_it_ended(record), advice, again, details=details)
+        return _fault(source_name, what, advice, details=details, is_final=True)
+    advice = _WHO_KILLS if _was_killed(record) else _ADVICE.get(record.error_code or "crashed", "")
+    is_final = record.state in _FINAL
+    again = _AGAIN if advice and not is_final else ""
+    return _fault(source_name, _how_it_ended(record), advice, again, details=details, is_final=is_final)
 
 
 def silence(source_name: str, limit_s: float, problem: str | None) -> Fault:
@@ -91,7 +104,8 @@ def decode_failure(source_name: str, reason: str) -> Fault:
 
 def service_restarted(record: ChildRecord, details: str | None) -> Fault:
     """For the image service's own record, of whose last process nobody wanted the end."""
-    advice = "Images were away for a moment. If it happens often, tell its developer."
+    whom = _WHO_KILLS if _was_killed(record) else "If it happens often, tell its developer."
+    advice = f"Images were away for a moment. {whom}"
     return _fault("The image service was restarted", _how_it_ended(record), advice, details=details, severity="info")
 
 
@@ -109,6 +123,11 @@ def clients_refused(addresses: Sequence[str]) -> Fault:
     )
 
 
+def _was_killed(record: ChildRecord) -> bool:
+    """Whether it died of a signal that neither it nor the supervisor has sent."""
+    return (record.error_code or "crashed") == "crashed" and record.last_exit in _FROM_OUTSIDE
+
+
 def _how_it_ended(record: ChildRecord) -> str:
     if record.error_code == "hung":
         return "its process hung and was killed"
@@ -118,11 +137,18 @@ def _how_it_ended(record: ChildRecord) -> str:
     return f"{subject}{record.error_text}"
 
 
-def _fault(subject: str, what: str, *advice: str, details: str | None = None, severity: Severity = "warn") -> Fault:
+def _fault(
+    subject: str,
+    what: str,
+    *advice: str,
+    details: str | None = None,
+    severity: Severity = "warn",
+    is_final: bool = False,
+) -> Fault:
     """Put the sentences together. What somebody else says is cut to what the others leave of the room."""
     others = " ".join(filter(None, advice))
     room = max(_LEAST_CHARACTERS, _MOST_CHARACTERS - len(f"{subject}: . {others}"))
     what = what.rstrip(".")
     said = what if len(what) <= room else what[: room - 1].rstrip() + "…"
-    path = f"details: {details}" if details else ""
-    return Fault(" ".join(filter(None, [f"{subject}: {said}.", others, path])), severity)
+    path = f"{_DETAILS}{details}" if details else ""
+    return Fault(" ".join(filter(None, [f"{subject}: {said}.", others])) + path, severity, is_final)

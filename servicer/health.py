@@ -4,11 +4,12 @@ Three faults per camera, with constant names: it delivers nothing; it delivers, 
 the same; no picture can be made of what it delivers. Three of the service: its last process ended unplanned, the
 robot does not tell its time, clients were refused.
 
-An unplanned end of a worker raises the first at once, silence alone after four seconds or what a slow camera needs (not
-that of a camera which captures only when it is asked). Two seconds of health clear it, 3.5 s if there was a fault a
-minute before. While a fault stands its words change once a minute at most, for each change is an entry of the robot's
-fault history. What clients ask for is not seen in here: while a camera captures for one of them, the others may lack a
-few frames, and that is no silence.
+An unplanned end of a worker raises the first at once, silence alone after four seconds or what a slow camera needs
+(not that of a camera which captures only when it is asked). Two seconds of health clear it, 3.5 s if there was a
+fault a minute before. While a fault stands its words change once a minute at most, for each change is an entry of the
+robot's fault history; only the file with the details, and what is not over by itself, is told at once. What clients
+ask for is not seen in here: while a camera captures for one of them, the others may lack a few frames, and that is no
+silence.
 """
 
 import os
@@ -26,6 +27,7 @@ from servicer.fault import (
     WARNING_FAULT,
     Fault,
 )
+from servicer.fault_log import FaultLog
 from servicer.peers import AllowedPeers
 from servicer.robot_clock import RobotClock
 from servicer.served_camera import ServedCamera
@@ -69,6 +71,7 @@ class Health:
         on_change: Callable[[], None],
     ) -> None:
         self.desired_faults: Mapping[str, Fault] = {}
+        self._log = FaultLog()
         self._worded_s: dict[str, float] = {}  # fault name → since when it has these words
         self._cameras = [
             (camera, CameraHealth(camera), SourceHealth(camera.source_name), DecodingHealth(camera))
@@ -101,19 +104,26 @@ class Health:
             wanted[TIME_SYNC_FAULT] = fault.time_sync_lost(self._clock.offset_ns is not None)
         if refused := self._peers.recently_refused():
             wanted[PEERS_FAULT] = fault.clients_refused(refused)
-        self._show({name: self._reworded(name, told, now_s) for name, told in wanted.items() if told is not None})
+        self._show(
+            {name: self._reworded(name, told, now_s) for name, told in wanted.items() if told is not None}, now_s
+        )
 
     def _reworded(self, name: str, told: Fault, now_s: float) -> Fault:
         """The fault in its new words, if it has had the old ones for long enough."""
         standing = self.desired_faults.get(name)
-        if standing is not None and (told == standing or now_s - self._worded_s[name] < _WORDS_EVERY_S):
+        if standing is not None and (told == standing or self._is_too_soon(name, told, standing, now_s)):
             return standing
         self._worded_s[name] = now_s
         return told
 
-    def _show(self, faults: Mapping[str, Fault]) -> None:
+    def _is_too_soon(self, name: str, told: Fault, standing: Fault, now_s: float) -> bool:
+        cannot_wait = told.is_final or told.adds_details_to(standing)
+        return not cannot_wait and now_s - self._worded_s[name] < _WORDS_EVERY_S
+
+    def _show(self, faults: Mapping[str, Fault], now_s: float) -> None:
         if faults != self.desired_faults:
             self.desired_faults = faults
+            self._log.note(faults, now_s)
             self._on_change()
 
     def why_silent(self, name: str) -> str | None:

@@ -17,13 +17,14 @@ _log = logging.getLogger(__name__)
 _REMEMBERED_PEERS = 16
 _REMEMBERED_S = 600.0
 _LOOK_UP_EVERY_S = 60.0
+_FIRST_RETRY_S = 1.0  # doubling: at boot the name service may be later than we are
 
 
 class AllowedPeers:
     """The allow-list. `refused` counts calls.
 
-    Between `start` and `stop` its names are looked up every minute, in a thread of its own: that may take long, and
-    neither calls nor the robot wait for it.
+    Between `start` and `stop` its names are looked up every minute, and sooner after a failure or when told to. That is
+    done in a thread of its own: it may take long, and neither calls nor the robot wait for it.
     """
 
     def __init__(self, hosts: Iterable[str]) -> None:
@@ -33,7 +34,8 @@ class AllowedPeers:
             address = _canonical(host)
             self._addresses[host] = frozenset([address]) if _is_address(address) else frozenset()
         self._names = [host for host, addresses in self._addresses.items() if not addresses]
-        self._stopped = threading.Event()
+        self._is_stopped = False
+        self._wake = threading.Event()
         self._refused_s: dict[str, float] = {}  # address → when, in the order of the first time
         self._counting = threading.Lock()
 
@@ -44,21 +46,36 @@ class AllowedPeers:
 
     def stop(self) -> None:
         """Look up nothing any more; a look-up that is under way is not waited for."""
-        self._stopped.set()
+        self._is_stopped = True
+        self._wake.set()
 
-    def look_up(self) -> None:
-        """Look up the names: those that are found have their new addresses only, the others keep their last ones."""
+    def look_up_soon(self) -> None:
+        """Look up the names now instead of at the next turn: what they stand for may be another since now."""
+        self._wake.set()
+
+    def look_up(self) -> bool:
+        """Look up the names: those that are found have their new addresses only, the others keep their last ones.
+
+        Returns whether all were found.
+        """
+        all_found = True
         for name in self._names:
             try:
                 found = socket.getaddrinfo(name, None)
             except (OSError, UnicodeError):  # UnicodeError: what no name can look like
+                all_found = False
                 continue
             self._addresses[name] = frozenset(_canonical(str(entry[4][0])) for entry in found)
+        return all_found
 
     def _look_up_for_ever(self) -> None:
-        while not self._stopped.is_set():
-            self.look_up()
-            self._stopped.wait(_LOOK_UP_EVERY_S)
+        retry_s = _FIRST_RETRY_S
+        while not self._is_stopped:
+            all_found = self.look_up()
+            if self._wake.wait(_LOOK_UP_EVERY_S if all_found else retry_s):
+                self._wake.clear()
+                all_found = True  # whatever was: the retries begin anew
+            retry_s = _FIRST_RETRY_S if all_found else min(_LOOK_UP_EVERY_S, retry_s * 2)
 
     def _is_named(self, address: str) -> bool:
         return any(address in addresses for addresses in self._addresses.values())

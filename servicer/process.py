@@ -1,7 +1,9 @@
 """The servicer process: everything in `servicer` tied together, and the main loop that proves it alive."""
 
 import logging
+import math
 import os
+import threading
 import time
 from typing import Any
 
@@ -10,18 +12,18 @@ import grpc
 import pydantic
 from bosdyn.api import image_pb2, image_service_pb2_grpc
 
-from servicer import memory, server
+from servicer import fault_log, memory, server
 from servicer.health import Health
 from servicer.health_service import HealthService
 from servicer.image_log import ImageLog
 from servicer.image_service import ImageService
 from servicer.peers import AllowedPeers
 from servicer.robot_clock import RobotClock
-from servicer.robot_link import RobotLink
+from servicer.robot_link import REGISTERED, RobotLink
 from servicer.served_camera import ServedCamera
 from shm import BoardReader, ShmFullError
 from supervision import exit_codes
-from supervision.lifeline import Lifeline
+from supervision.lifeline import MIN_BEAT_INTERVAL_S, Lifeline
 from supervision.settings import ServicerConfiguration, what_is_wrong
 
 _log = logging.getLogger(__name__)
@@ -30,6 +32,7 @@ _TURN_S = 0.25
 _SELF_CALL_EVERY_S = 1.0
 _SELF_CALL_TIMEOUT_S = 2.0
 _GIVE_BACK_EVERY_S = 10.0
+_GIVE_BACK_PATIENCE_S = 60.0  # who takes no answer, or always asks, must not keep all memory here
 _PROMISE_S = 5.0
 _NO_ANSWER = (
     grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -68,6 +71,8 @@ class Servicer:
     def __init__(self, configuration: ServicerConfiguration, lifeline: Lifeline) -> None:
         self._configuration = configuration
         self._lifeline = lifeline
+        self._news = threading.Event()  # facts for the board, which must not wait for the next beat
+        self._give_back_s = time.monotonic()
         self._board = BoardReader(configuration.instance)
         status = self._board.latest()
         # A servicer that was restarted knows the robot's time at once, from its predecessor.
@@ -88,6 +93,7 @@ class Servicer:
             self._clock,
             lambda: self._health.desired_faults,
             image_log,
+            self._on_link_state,
         )
 
     def run(self) -> int:
@@ -113,17 +119,24 @@ class Servicer:
         return exit_codes.TERMINATED
 
     def _loop(self, own_service: Any) -> None:
-        next_call_s = next_give_back_s = 0.0
+        beat_s, has_news = -math.inf, False
         while not self._lifeline.stopping:
             self._health.update(self._board.latest(), self._link.shown)
-            if time.monotonic() >= next_call_s and self._serves(own_service):
-                next_call_s = time.monotonic() + _SELF_CALL_EVERY_S
+            every_s = MIN_BEAT_INTERVAL_S if has_news else _SELF_CALL_EVERY_S
+            if time.monotonic() - beat_s >= every_s and self._serves(own_service):
                 self._lifeline.promise(_PROMISE_S, **self._facts())
-            if time.monotonic() >= next_give_back_s and self._service.idle:
-                next_give_back_s = time.monotonic() + _GIVE_BACK_EVERY_S
-                memory.give_back()
+                beat_s, has_news = time.monotonic(), False
+            self._give_memory_back()
             self._lifeline.end_if_orphaned()
-            time.sleep(_TURN_S)
+            if self._news.wait(_TURN_S):
+                self._news.clear()
+                has_news = True
+
+    def _give_memory_back(self) -> None:
+        late_s = time.monotonic() - self._give_back_s
+        if late_s >= 0 and (self._service.idle or late_s >= _GIVE_BACK_PATIENCE_S):
+            memory.give_back()
+            self._give_back_s = time.monotonic() + _GIVE_BACK_EVERY_S
 
     def _serves(self, own_service: Any) -> bool:
         """Whether a real call through gRPC is answered: that this loop turns proves nothing about the server's threads.
@@ -144,10 +157,17 @@ class Servicer:
             "offset_ns": self._clock.offset_ns,
             "refused": self._peers.refused,
             "requests": self._service.requests,
+            "faults": fault_log.short(self._health.desired_faults),
         }
 
     def _on_faults_changed(self) -> None:
         self._link.wake()
+        self._news.set()
+
+    def _on_link_state(self, state: str) -> None:
+        if state == REGISTERED:  # what the robot's name stands for is known by now, and may be another than before
+            self._peers.look_up_soon()
+        self._news.set()
 
 
 def callers(configuration: ServicerConfiguration) -> list[str]:

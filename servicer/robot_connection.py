@@ -37,15 +37,16 @@ from bosdyn.client.payload_registration import (
 )
 from bosdyn.client.robot import UnregisteredServiceNameError
 from bosdyn.client.robot_state import RobotStateClient
-from bosdyn.client.time_sync import TimeSyncClient, TimeSyncEndpoint
+from bosdyn.client.time_sync import NotEstablishedError, TimeSyncClient, TimeSyncEndpoint
 
 from servicer.fault import Fault
+from servicer.robot_clock import wall_clock_stepped_since, wall_minus_monotonic_ns
 from supervision.settings import RobotSettings, ServiceSettings
 
 SERVICE_TYPE = "bosdyn.api.ImageService"
 
 _DEADLINE_S = 2.0
-_TIME_SYNC_S = 2.0  # all rounds together: faults and registration wait meanwhile
+_TIME_SYNC_S = 2.0  # all rounds of one try together: faults and registration wait meanwhile
 _FAREWELL_DEADLINE_S = 0.5
 _MOST_TIME_SYNC_ROUNDS = 25  # the robot says when it has enough of them
 _LIVENESS_S = 75.0  # the robot raises a fault of its own when we have not registered for so long (SDK's default)
@@ -73,6 +74,7 @@ class RobotConnection:
         self._settings = robot
         self._service = service
         self._robot: Any = None
+        self._time_sync: _TimeSync | None = None  # one that needs more round trips
 
     def __enter__(self) -> "RobotConnection":
         """Prepare the channels; nothing is sent yet."""
@@ -113,13 +115,17 @@ class RobotConnection:
     def clock_skew_ns(self) -> int:
         """Robot wall clock minus this computer's, from as many round trips as the robot asks for.
 
-        Raises TimedOutError when they take longer than two seconds together.
+        Raises TimedOutError when they take longer than two seconds together, NotEstablishedError when there were not
+        enough of them. The next call goes on from there: else a slow network would never get to the end.
         """
-        client = self._listed_client(TimeSyncClient)
-        endpoint = TimeSyncEndpoint(_DeadlineTimeSync(client, time.monotonic() + _TIME_SYNC_S))
-        endpoint.establish_timesync(max_samples=_MOST_TIME_SYNC_ROUNDS, break_on_success=True)
-        skew = endpoint.clock_skew
-        return int(skew.seconds * 1_000_000_000 + skew.nanos)
+        sync, self._time_sync = self._time_sync, None
+        if sync is None or sync.is_about_another_clock():
+            sync = _TimeSync(self._listed_client(TimeSyncClient))
+        try:
+            return sync.skew_ns()
+        except (TimedOutError, NotEstablishedError):
+            self._time_sync = sync
+            raise
 
     def register(self) -> None:
         """Be in the robot's directory, at this address; also the sign of life that the robot expects.
@@ -214,12 +220,24 @@ class _DataBuffer(DataBufferClient):  # type: ignore[misc]  # the SDK has no typ
             raise ResponseError(response, response.errors[0].message)
 
 
-class _DeadlineTimeSync:
-    """A time-sync client whose calls have one deadline together; TimeSyncEndpoint passes none on."""
+class _TimeSync:
+    """One time sync, in as many tries as it takes. It is the client of its endpoint, which has no deadlines."""
 
-    def __init__(self, client: Any, until_s: float) -> None:
+    def __init__(self, client: Any) -> None:
         self._client = client
-        self._until_s = until_s
+        self._until_s = 0.0
+        self._wall_ns = wall_minus_monotonic_ns()
+        self._endpoint = TimeSyncEndpoint(self)
+
+    def is_about_another_clock(self) -> bool:
+        """Whether our wall clock was stepped since its first round trip."""
+        return wall_clock_stepped_since(self._wall_ns)
+
+    def skew_ns(self) -> int:
+        self._until_s = time.monotonic() + _TIME_SYNC_S
+        self._endpoint.establish_timesync(max_samples=_MOST_TIME_SYNC_ROUNDS, break_on_success=True)
+        skew = self._endpoint.clock_skew
+        return int(skew.seconds * 1_000_000_000 + skew.nanos)
 
     def get_time_sync_update(self, **previous: Any) -> Any:
         return self._client.get_time_sync_update(**previous, timeout=max(0.0, self._until_s - time.monotonic()))

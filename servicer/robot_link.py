@@ -25,6 +25,8 @@ from supervision.settings import RobotSettings, ServiceSettings
 
 _log = logging.getLogger(__name__)
 
+REGISTERED = "registered"
+
 _RECONCILE_EVERY_S = 2.0
 _REGISTER_EVERY_S = 10.0
 _TIME_SYNC_EVERY_S = 60.0
@@ -42,7 +44,8 @@ class RobotLink:
     """Start it once; `state` is a sentence fragment for the status board.
 
     `desired_faults` is asked for the faults to show, by name; `shown` are the names of those that the robot was last
-    known to show. `image_log` is sent to the robot, if there is one.
+    known to show. `image_log` is sent to the robot, if there is one. `on_state` is called after each change of `state`,
+    in the link's thread.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class RobotLink:
         clock: RobotClock,
         desired_faults: Callable[[], Mapping[str, Fault]],
         image_log: ImageLog | None = None,
+        on_state: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.state = "connecting"
         self.shown: Collection[str] = ()
@@ -60,6 +64,7 @@ class RobotLink:
         self._clock = clock
         self._desired_faults = desired_faults
         self._image_log = image_log or ImageLog()
+        self._on_state = on_state
         self._lost_told, self._lost_report = 0, _Duty(_LOST_REPORT_EVERY_S)
         self._wake = threading.Event()
         self._stopping = False
@@ -126,7 +131,7 @@ class RobotLink:
         elif isinstance(registration, RpcError) and isinstance(faults, RpcError):
             raise registration
         else:
-            self.state = f"not registered: {explain(registration)}"
+            self._become(f"not registered: {explain(registration)}")
 
     def _attempt(self, what: str, duty: Callable[[], None], *, may_refuse: bool = False) -> bool:
         """Do what the session can live without; False if the robot did not do its part.
@@ -198,8 +203,16 @@ class RobotLink:
                 self._told[name] = fault.text
         self.shown = tuple(desired)
 
+    def _become(self, state: str) -> bool:
+        """Change the state; whether it was another one."""
+        if state == self.state:
+            return False
+        self.state = state
+        self._on_state(state)
+        return True
+
     def _found(self) -> None:
-        if self.state != "registered":
+        if self._become(REGISTERED):
             _log.info(
                 "registered with the robot at %s as %s (%s:%d)",
                 self._robot.hostname,
@@ -207,13 +220,11 @@ class RobotLink:
                 self._service.host_ip,
                 self._service.port,
             )
-        self.state = "registered"
 
     def _lost(self, error: Exception) -> None:
         state = f"not connected: {explain(error)}"
-        if state != self.state:
+        if self._become(state):
             _log.warning("robot %s %s", self._robot.hostname, state)
-        self.state = state
         self._clock.forget_failed_syncs()
         self._failures += 1
         delay_s = min(_LONGEST_RETRY_S, _FIRST_RETRY_S * 2 ** min(self._failures - 1, 16))

@@ -20,7 +20,7 @@ LINE_TO_SUPERVISOR = {
 ALLOWED = {
     "shm": set[str](),
     "capture_worker": {"shm", *LINE_TO_SUPERVISOR},
-    "servicer": {"shm", *LINE_TO_SUPERVISOR},
+    "servicer": {"shm", "supervision.sparing", *LINE_TO_SUPERVISOR},
     "chaos": {"shm", "simulated_robot", "capture_worker.pattern"},
     "simulated_robot": LINE_TO_SUPERVISOR,
     "supervision": {"shm"},

@@ -53,6 +53,11 @@ def examples() -> dict[str, Fault]:
     }
     return {
         **shown,
+        "killed": fault.capture_failure(
+            "front",
+            record("crashed", error_text="ended with signal SIGKILL", last_exit="signal SIGKILL"),
+            POST_MORTEM,
+        ),
         "unkillable": fault.capture_failure("front", record("hung", state="unkillable"), None),
         "silent": fault.silence("front", 0.5, None),
         "unreadable": fault.silence("front", 0.5, f"{RING} is no ring: its magic is wrong"),

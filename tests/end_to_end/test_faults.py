@@ -77,6 +77,24 @@ def test_each_trouble_is_one_entry_of_the_history(tmp_path: Path, monkeypatch: p
             assert words in past(pipeline)[f"Image Capture Failure for {camera}"].error_message
 
 
+def test_each_of_many_deaths_names_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four workers are killed at the same moment, and are back within 2 s: each past fault says where to read on."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    cameras = {name: {"driver": "synthetic", "width": 160, "height": 120} for name in "abcd"}
+    with running_pipeline(tmp_path, cameras) as pipeline:
+        pipeline.wait(lambda: all(pipeline.answers(name) for name in cameras), "all answer", 30)
+        for name in cameras:
+            pipeline.kill(name, signal.SIGKILL)
+        faults = {name: f"Image Capture Failure for {name}" for name in cameras}
+        pipeline.wait(lambda: past(pipeline).keys() >= set(faults.values()) and not pipeline.faults(), "over", 30)
+        for name, fault in faults.items():
+            told = past(pipeline)[fault].error_message
+            assert "by the kernel if memory ran out" in told
+            file = Path(told.rpartition(" details: ")[2])
+            assert file.name.startswith(f"{name}.")
+            assert "SIGKILL" in file.read_text()
+
+
 def past(pipeline: Pipeline) -> dict[str, Any]:
     """The faults that were cleared, by name."""
     return {fault.fault_id.fault_name: fault for fault in pipeline.robot.past_faults}

@@ -183,21 +183,65 @@ def test_a_hung_camera_is_told_with_its_end(scene: Scene) -> None:
     scene.turns(3.0, state="killing")  # the last frame of one that is being killed is no health, however fresh
     assert scene.text(FAULT) == text
     assert scene.changes == 1
-    scene.turns(WORDS_S, state="unkillable")
-    assert "Unplug the camera" in (scene.text(FAULT) or "")
 
 
-def test_the_file_is_named_as_soon_as_words_may_change(scene: Scene) -> None:
+@pytest.mark.parametrize(
+    ("end", "advice"),
+    [
+        ({"state": "unkillable", "error_code": "hung", "error_text": HUNG}, "Unplug the camera"),
+        ({"state": "refused", "error_code": "bad_configuration", "error_text": "no such mode"}, "send SIGHUP"),
+    ],
+)
+def test_what_is_not_over_by_itself_is_told_at_once(scene: Scene, end: dict[str, Any], advice: str) -> None:
+    """A minute of "It is tried again by itself" would be a minute of waiting for nothing."""
+    scene.turn()
+    assert "tried again" in (scene.turn(state="waiting", **CRASHED) or "")
+    text = scene.turn(**end) or ""
+    assert advice in text
+    scene.turns(3.0, state="waiting", **CRASHED)  # and what it says next waits for its minute again
+    assert scene.text(FAULT) == text
+    assert scene.changes == 2
+
+
+def test_the_file_is_named_as_soon_as_it_is_known(scene: Scene) -> None:
     """And that of another end is not named anew: the fault would come and go with every end."""
     crashed = {"state": "waiting", "error_code": "crashed", "error_text": "ended with signal SIGSEGV"}
     scene.turn()
-    assert "details" not in (scene.turn(last_exit="signal SIGSEGV", **crashed) or "")
-    scene.turns(WORDS_S, post_mortem=POST_MORTEM)
-    text = scene.text(FAULT) or ""
-    assert POST_MORTEM in text
+    first = scene.turn(last_exit="signal SIGSEGV", **crashed) or ""
+    assert "details" not in first
+    text = scene.turn(post_mortem=POST_MORTEM)
+    assert text == f"{first} details: {POST_MORTEM}"
     for path in ("/elsewhere", None):
         scene.turns(WORDS_S, post_mortem=path)
         assert scene.text(FAULT) == text
+    assert scene.changes == 2
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
+def test_a_killed_process_is_nobodys_fault(scene: Scene, name: str) -> None:
+    """Its driver has done nothing: a person has, or the kernel."""
+    scene.turn()
+    killed = {"last_exit": f"signal {name}", "error_code": "crashed", "error_text": f"ended with signal {name}"}
+    text = scene.turn(state="waiting", **killed) or ""
+    assert "by the kernel if memory ran out" in text
+    assert "driver" not in text
+
+
+def test_raised_and_over_are_in_the_log(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
+    """Once each with the text and how long it stood; for a camera that comes and goes all day a few times."""
+    with caplog.at_level(logging.INFO):
+        scene.turns(2.0)
+        scene.camera.whole = False
+        scene.camera.fails()
+        scene.turns(10.0)
+        scene.camera.whole = True
+        scene.turns(10.0)
+        raised = f"fault: {DECODING}: front: the camera's JPEG cannot be decoded."
+        assert [line[: len(raised)] for line in caplog.messages] == [raised, f"fault over: {DECODING} after 10 s"]
+        for _ in range(100):
+            scene.turns(1.0, state="waiting", **CRASHED)
+            scene.turns(10.0, state="running")
+    assert 4 < len(caplog.records) < 20
 
 
 def test_an_orderly_end_has_no_file_of_an_earlier_death(scene: Scene) -> None:
@@ -275,7 +319,7 @@ def test_an_unexpected_error_of_one_camera_ends_nothing(scene: Scene, caplog: py
     with caplog.at_level(logging.ERROR):
         scene.turns(5.0, state="running")
     assert set(scene.health.desired_faults) == {FAULT, CAPTURE_FAULT.format("rear")}
-    assert len(caplog.records) == 1
+    assert [one.levelname for one in caplog.records].count("ERROR") == 1
 
 
 def test_without_a_record_silence_is_still_a_fault(instance: str) -> None:
@@ -426,7 +470,11 @@ def test_why_a_camera_is_silent_is_known_from_its_record(scene: Scene) -> None:
     scene.turn()
     assert scene.health.why_silent("front") is None
     assert scene.health.why_silent("rear") is None
-    scene.turn(state="killing", error_text=HUNG, post_mortem=POST_MORTEM)
+    scene.turn(
+        state="killing", error_text="front was silent for 2.0 s (kernel state S); raise it", post_mortem=POST_MORTEM
+    )
+    assert scene.health.why_silent("front") == "front was silent for 2.0 s; raise it"  # the rest is for developers
+    scene.turn(error_text=HUNG)
     assert scene.health.why_silent("front") == HUNG
     scene.turn(state="starting", error_text=None, last_exit=None)
     assert scene.health.why_silent("front") == "front is starting."

@@ -147,6 +147,50 @@ def test_a_name_is_looked_up_again_and_again(monkeypatch: pytest.MonkeyPatch) ->
     wait_for(lambda: all(thread.name != "names-of-peers" for thread in threading.enumerate()))
 
 
+def test_a_name_service_that_is_late_is_asked_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The payload computer and the robot boot together; what is never found is asked for less and less often."""
+    lookups: list[str] = []
+    monkeypatch.setattr(peers_module, "_FIRST_RETRY_S", 0.01)
+    monkeypatch.setattr(peers_module, "_LOOK_UP_EVERY_S", 3600.0)
+
+    def look_up(host: str, _port: None) -> list[Any]:
+        lookups.append(host)
+        if len(lookups) < 4:
+            raise socket.gaierror
+        return [(0, 0, 0, "", ("10.0.0.7", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    allowed = AllowedPeers(["robot"])
+    allowed.start()
+    try:
+        wait_for(lambda: allowed.admit("ipv4:10.0.0.7:1"))
+        assert len(lookups) == 4
+        allowed.look_up_soon()  # the robot is there again, perhaps under another address
+        wait_for(lambda: len(lookups) == 5)
+    finally:
+        allowed.stop()
+    wait_for(lambda: all(thread.name != "names-of-peers" for thread in threading.enumerate()))
+
+
+def test_retries_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name with a typing mistake is no load for the network: 1 s, doubling to a minute; anew when told to."""
+    allowed = AllowedPeers(["nobody"])
+    waits: list[float] = []
+
+    def wait(timeout_s: float) -> bool:
+        waits.append(timeout_s)
+        allowed._is_stopped = len(waits) == 11
+        return len(waits) == 8
+
+    def find_nothing(*_: object) -> list[Any]:
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", find_nothing)
+    monkeypatch.setattr(allowed._wake, "wait", wait)
+    allowed._look_up_for_ever()
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 1, 2, 4]
+
+
 def test_addresses_are_not_looked_up() -> None:
     """There is no thread for nothing."""
     AllowedPeers(["10.0.0.1", "::1"]).start()

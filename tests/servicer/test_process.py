@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -22,6 +23,8 @@ from bosdyn.api import image_pb2, image_service_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from servicer import admission, memory, process, server
+from servicer.image_service import ImageService
+from servicer.peers import AllowedPeers
 from servicer.robot_link import RobotLink
 from shm import BoardWriter, ChildRecord, Status
 from simulated_robot import SimulatedRobot
@@ -295,13 +298,15 @@ class LineToNobody(Lifeline):
 
     def __init__(self) -> None:
         super().__init__(-1)
+        self.facts: Report = {}
 
     def end_if_orphaned(self) -> None:
         """Nobody could be gone."""
         self.turns += 1
 
     def _send(self, report: Report) -> None:
-        """Nobody listens."""
+        """Keep what was said last."""
+        self.facts = report
 
 
 @contextlib.contextmanager
@@ -387,6 +392,37 @@ def test_memory_is_given_back_while_nobody_asks(configuration: dict[str, Any], m
         opened.set()
         call.result()
         wait_for(lambda: len(given_back) > before)
+
+
+def test_memory_is_given_back_though_somebody_always_asks(
+    configuration: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that is stopped behind a proxy never takes its answer: that must not keep all memory here."""
+    given_back = threading.Event()
+    monkeypatch.setattr(memory, "give_back", given_back.set)
+    monkeypatch.setattr(process, "_GIVE_BACK_PATIENCE_S", 0.1)
+    monkeypatch.setattr(process, "_TURN_S", 0.01)
+    monkeypatch.setattr(ImageService, "idle", False)
+    with running_here(configuration):
+        assert given_back.wait(20)
+
+
+def test_news_for_the_board_are_told_at_once(configuration: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """That it is registered, and which faults it shows: not with the next beat, which may be long after the log."""
+    monkeypatch.setattr(process, "_SELF_CALL_EVERY_S", 3600.0)
+    soon = threading.Event()
+    monkeypatch.setattr(AllowedPeers, "look_up_soon", lambda _: soon.set())
+    instance, front = configuration["instance"], ChildRecord("front", "camera", "starting", 0)
+    rear = replace(front, name="rear")
+    with BoardWriter(instance) as board:
+        board.publish(Status(instance, os.getpid(), 0, (front, rear)))
+        with running_here(configuration) as (_, line):
+            wait_for(lambda: line.facts.get("robot") == "registered")
+            assert soon.wait(20)  # the robot's name may stand for another address now
+            assert line.facts["faults"] == []
+            rear = replace(rear, state="waiting", error_code="absent", error_text="rear is gone.")
+            board.publish(Status(instance, os.getpid(), 0, (front, rear)))
+            wait_for(lambda: line.facts["faults"] == ["Image Capture Failure for Rear 1"])
 
 
 def test_what_was_freed_goes_back_to_the_system() -> None:

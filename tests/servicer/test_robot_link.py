@@ -5,6 +5,7 @@ import itertools
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from bosdyn.api.service_fault_pb2 import ServiceFault, ServiceFaultId
 from bosdyn.api.time_sync_pb2 import TimeSyncState, TimeSyncUpdateResponse
+from bosdyn.client.exceptions import TimedOutError
 
 from servicer import robot_clock, robot_connection, robot_link
 from servicer.fault import (
@@ -32,6 +34,7 @@ from shm import Encoding
 from simulated_robot import Misbehaviour, Refusal, SimulatedRobot
 from simulated_robot.robot_state_service import RobotStateService
 from simulated_robot.time_sync_service import TimeSyncService
+from supervision.settings import RobotSettings, ServiceSettings
 from tests.servicer.linking import NAME, TEST_BACKOFF_S, Linked, linked, shorten_intervals
 from tests.servicer.serving import STATUS, Ring, serving, smooth, to_jpeg, wait_for
 
@@ -380,6 +383,61 @@ def test_a_slow_time_sync_keeps_nothing_away(robot: SimulatedRobot, monkeypatch:
         wait_for(link.is_whole)
         assert 1 <= robot.calls["TimeSyncService/TimeSyncUpdate"] <= 8
         assert link.clock.offset_ns is None
+
+
+def test_a_time_sync_may_take_several_tries(robot: SimulatedRobot, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A robot behind a slow network gets the round trips that it wants, though no try has time for all of them."""
+    monkeypatch.setattr("servicer.robot_connection._TIME_SYNC_S", 0.5)
+    answer = TimeSyncService.TimeSyncUpdate
+    trips: Counter[str] = Counter()
+
+    def answer_slowly(service: Any, request: Any, context: Any) -> TimeSyncUpdateResponse:
+        threading.Event().wait(0.2)
+        response = answer(service, request, context)
+        trips[response.clock_identifier] += 1
+        if trips[response.clock_identifier] < 6:
+            response.state.status = TimeSyncState.STATUS_MORE_SAMPLES_NEEDED
+        return response
+
+    monkeypatch.setattr(TimeSyncService, "TimeSyncUpdate", answer_slowly)
+    robot.go_down()
+    robot.come_back()
+    with linked(robot) as link:
+        wait_for(lambda: _clock_is_right(link))
+
+
+def test_rounds_before_a_step_of_our_wall_clock_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor do those of a time sync that is finished: the next one asks the robot anew."""
+    begun: list[str] = []
+
+    class Scripted:
+        """In the place of a time sync: its first try has not enough time."""
+
+        def __init__(self, _client: object) -> None:
+            self.tries = 0
+            begun.append("sync")
+
+        def is_about_another_clock(self) -> bool:
+            return stepped
+
+        def skew_ns(self) -> int:
+            self.tries += 1
+            if self.tries < 3:
+                raise TimedOutError(None)
+            return self.tries
+
+    monkeypatch.setattr(robot_connection, "_TimeSync", Scripted)
+    monkeypatch.setattr(RobotConnection, "_listed_client", lambda *_: None)
+    connection, stepped = RobotConnection(RobotSettings(), ServiceSettings()), False
+    for step, syncs in [(False, 1), (False, 1), (True, 2), (False, 2)]:
+        stepped = step
+        with pytest.raises(TimedOutError):
+            connection.clock_skew_ns()
+        assert len(begun) == syncs
+    assert connection.clock_skew_ns() == 3
+    with pytest.raises(TimedOutError):
+        connection.clock_skew_ns()
+    assert len(begun) == 3
 
 
 def test_without_time_sync_it_is_registered_all_the_same(robot: SimulatedRobot) -> None:
