@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chaos.runner import Run
-from chaos.tally import INVARIANTS
+from chaos.tally import INVARIANTS, since_start
 
 _EXAMPLES = 2
 
@@ -23,16 +23,23 @@ def text(run: Run) -> str:
     result = run.observed.get("result", {})
     lines = [
         f"chaos: seed {run.seed}, {run.duration_s:g} s, {sum(run.injected.values())} of {run.planned} planned faults "
-        f"injected, {run.observed.get('images', 0)} images checked; the plan's 0 is t={run.started:.2f}",
+        f"injected, {run.observed.get('images', 0)} images checked; times are seconds of the plan",
         *([f"left out: what needs {' or '.join(run.left_out)} of its own"] if run.left_out else []),
         *([f"NOT FINISHED: {run.trouble}"] if run.trouble else []),
         *_faults(run, result.get("recoveries", [])),
-        *_invariants(result.get("invariants", {})),
-        *_notes(result),
+        *_invariants(result.get("invariants", {}), run.started),
+        *_notes(result, run.started),
         *_load(result),
-        "everything held" if is_clean(run) else "NOT everything held",
+        _verdict(run, result.get("invariants", {})),
     ]
     return "\n".join(lines)
+
+
+def _verdict(run: Run, counts: dict[str, Any]) -> str:
+    if not is_clean(run):
+        return "NOT everything held"
+    unjudged = [name for name, count in counts.items() if not count["checks"]]
+    return f"everything that was judged held; not judged: {', '.join(unjudged)}" if unjudged else "everything held"
 
 
 def write(run: Run, path: Path) -> None:
@@ -52,21 +59,21 @@ def _faults(run: Run, recoveries: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _invariants(counts: dict[str, Any]) -> list[str]:
+def _invariants(counts: dict[str, Any], started: float) -> list[str]:
     lines = [f"{'invariant':<72}{'checks':>9}{'excused':>8}{'violated':>9}"]
     for name, count in counts.items():
         what = f"{name:<4}{INVARIANTS[name]}"
-        lines.append(f"{what:<72}{count['checks']:>9}{count['excused']:>8}{count['violations']:>9}")
-        lines += [f"       {example[:160]}" for example in count["examples"][:_EXAMPLES]]
+        lines.append(f"{what:<72}{count['checks'] or '-':>9}{count['excused']:>8}{count['violations']:>9}")
+        lines += [f"       {since_start(example, started)[:160]}" for example in count["examples"][:_EXAMPLES]]
     return lines
 
 
-def _notes(result: dict[str, Any]) -> list[str]:
+def _notes(result: dict[str, Any], started: float) -> list[str]:
     lines = []
     for name, count in result.get("notes", {}).items():
         if count["violations"]:
             lines.append(f"note: {count['violations']} {name} (of {count['checks']})")
-            lines += [f"       {example[:160]}" for example in count["examples"][:_EXAMPLES]]
+            lines += [f"       {since_start(example, started)[:160]}" for example in count["examples"][:_EXAMPLES]]
     if left := result.get("not_recovered"):
         lines.append(f"note: not recovered at the end: {', '.join(left)}")
     return lines

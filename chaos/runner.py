@@ -21,6 +21,7 @@ from chaos.facts import SERVICER, SUPERVISOR, Injected, LeftBehind, ReaderEnded,
 from chaos.faults import Faults, Steps, Unable
 from chaos.pipeline import SERVICE_NAME, Pipeline
 from chaos.schedule import CAMERAS, Injection, plan
+from chaos.tally import since_start
 from chaos.telling import Teller
 from simulated_robot.robot import SimulatedRobot
 
@@ -172,9 +173,11 @@ class Runner:
 
     def _settle(self) -> None:
         """Let everything end that was begun, and recover."""
+        _say(f"---- the plan is over: waiting for what is broken to recover, {_SETTLE_S:g} s at most")
         until = time.monotonic() + _SETTLE_S
         while (self._waiting or self._crowd.status.get("pending")) and time.monotonic() < until:
             self._turn()
+        _say(f"---- {_AFTERWARDS_S:g} s of quiet, in which the robot's list of faults has to become empty")
         until = time.monotonic() + _AFTERWARDS_S
         while time.monotonic() < until:
             self._turn()
@@ -206,7 +209,7 @@ class Runner:
             for example in examples:
                 if f"{invariant}{example}" not in self._shown:
                     self._shown.add(f"{invariant}{example}")
-                    _say(f"!!!! {invariant} {example}")
+                    _say(f"!!!! {invariant} {since_start(example, self._started)}")
 
 
 def chaos(seed: int, duration_s: float, only: Sequence[str], keep: Path | None) -> Run:

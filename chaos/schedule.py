@@ -27,7 +27,8 @@ _MOST_ENDS_PER_PHASE = 4
 class Kind:
     """A kind of fault: `hold_s` is how long it lasts, (0, 0) for what is done in a moment.
 
-    `figures` is the range of its one parameter; `cameras` those it can be done to. `ends_process`: nobody survives it.
+    `figures` is the range of its one parameter, and `shown` how people see that; `cameras` those it can be done to.
+    `ends_process`: nobody survives it.
     `needs` is what the machine has to allow: "namespaces" (a /dev/shm and a network of one's own) or
     "root" (files of another user).
     """
@@ -40,6 +41,7 @@ class Kind:
     ends_process: bool = False
     cameras: tuple[str, ...] = CAMERAS
     needs: str = ""
+    shown: str = ""
 
 
 KINDS = (
@@ -47,7 +49,7 @@ KINDS = (
     Kind("crash", "camera", 5, ends_process=True),
     Kind("segfault", "camera", 5, ends_process=True),
     Kind("kill", "camera", 5, ends_process=True),
-    Kind("exit_loop", "camera", 4, hold_s=(6, 6), figures=(2, 4), ends_process=True),
+    Kind("exit_loop", "camera", 4, hold_s=(6, 6), figures=(2, 4), ends_process=True, shown="about {:.0f} times"),
     Kind("hang", "camera", 5, ends_process=True),
     Kind("stop", "camera", 5, ends_process=True),
     Kind("unplug", "camera", 5, hold_s=(3, 8), ends_process=True),
@@ -58,7 +60,7 @@ KINDS = (
     Kind("wrong_size", "camera", 3, hold_s=(2, 6)),
     Kind("freeze", "camera", 2, hold_s=(5, 12)),
     Kind("corrupt_jpeg", "camera", 4, hold_s=(3, 8), cameras=("rear",)),
-    Kind("slow", "camera", 1, hold_s=(2, 4), figures=(0.2, 0.8)),
+    Kind("slow", "camera", 1, hold_s=(2, 4), figures=(0.2, 0.8), shown="{:.2f} s a frame"),
     Kind("segment_truncated", "camera", 2, figures=(0, 1)),
     Kind("segment_header", "camera", 2, figures=(0, 4)),
     Kind("segment_counters", "camera", 2, figures=(0, 1)),
@@ -73,19 +75,19 @@ KINDS = (
     Kind("robot_401", "robot", 1, hold_s=(2, 5)),
     Kind("robot_tokens", "robot", 1),
     Kind("robot_busy", "robot", 1, hold_s=(2, 5)),
-    Kind("robot_slow", "robot", 1, hold_s=(3, 6), figures=(0.1, 0.8)),
-    Kind("robot_clock", "robot", 2, figures=(-200, 200)),
+    Kind("robot_slow", "robot", 1, hold_s=(3, 6), figures=(0.1, 0.8), shown="{:.1f} s an answer"),
+    Kind("robot_clock", "robot", 2, figures=(-200, 200), shown="by {:+.0f} s"),
     Kind("robot_forgets_service", "robot", 1),
     Kind("robot_forgets_faults", "robot", 1),
     Kind("fault_service_down", "robot", 2, hold_s=(3, 8)),
     Kind("fault_service_silent", "robot", 1, hold_s=(3, 8)),
     # Clients; nobody else may notice.
-    Kind("stopped_clients", "nobody", 2, hold_s=(3, 12), figures=(2, 6)),
-    Kind("many_entries", "nobody", 2, figures=(33, 100_000)),
-    Kind("large_request", "nobody", 2, figures=(260, 900)),
+    Kind("stopped_clients", "nobody", 2, hold_s=(3, 12), figures=(2, 6), shown="{:.0f} of them"),
+    Kind("many_entries", "nobody", 2, figures=(33, 100_000), shown="{:.0f} entries"),
+    Kind("large_request", "nobody", 2, figures=(260, 900), shown="{:.0f} kB"),
     Kind("odd_request", "nobody", 3, figures=(0, 7)),
-    Kind("raw_bytes", "nobody", 2, figures=(1, 20_000)),
-    Kind("silent_connections", "nobody", 1, hold_s=(2, 6), figures=(20, 150)),
+    Kind("raw_bytes", "nobody", 2, figures=(1, 20_000), shown="{:.0f} bytes"),
+    Kind("silent_connections", "nobody", 1, hold_s=(2, 6), figures=(20, 150), shown="{:.0f} of them"),
     # The supervisor.
     Kind("reload_same", "nobody", 1),
     Kind("reload_nonsense", "nobody", 1),
@@ -106,9 +108,10 @@ class Injection:
     figure: float
 
     def __str__(self) -> str:
-        hold = f" for {self.hold_s:.1f} s" if self.hold_s else ""
-        figure = f" ({self.figure:g})" if self.figure else ""
-        return f"{self.at_s:8.2f}  #{self.index:<4d} {self.kind:<22s} {self.target}{hold}{figure}".rstrip()
+        hold = f"for {self.hold_s:.1f} s" if self.hold_s else ""
+        figure = f"({BY_NAME[self.kind].shown.format(self.figure)})" if BY_NAME[self.kind].shown else ""
+        words = " ".join(filter(None, (self.target, hold, figure)))
+        return f"{self.at_s:8.2f}  #{self.index:<4d} {self.kind:<22s} {words}".rstrip()
 
 
 def plan(

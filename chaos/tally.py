@@ -1,5 +1,6 @@
 """How often each invariant was checked, how often it did not hold, and what was seen the first few times."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ INVARIANTS = {
     "I14": "the log is bounded: transitions, not repetitions",
 }
 _EXAMPLES = 5
+_TIME = re.compile(r"^t=([0-9.]+)")  # CLOCK_MONOTONIC
 
 
 @dataclass
@@ -62,6 +64,11 @@ class Tally:
             "invariants": {name: vars(count) for name, count in self.counts.items()},
             "notes": {name: vars(count) for name, count in self.notes.items()},
         }
+
+
+def since_start(example: str, started: float) -> str:
+    """An example with its time as the plan counts, whose 0 is at `started`."""
+    return _TIME.sub(lambda found: f"{float(found[1]) - started:.2f} s", example)
 
 
 def _add(count: Count, t: float, what: str | None) -> None:
