@@ -1,8 +1,13 @@
 """A script says what goes wrong and when; a script that nobody can follow is refused."""
 
+import re
+from pathlib import Path
+from typing import get_args
+
 import pytest
 
-from capture_worker.misbehaviour import Misbehaviour, ScriptError, parse_script
+from capture_worker.misbehaviour import Misbehaviour, ScriptError, parse_order, parse_script
+from supervision.camera_settings import MisbehaviourKind
 
 
 def test_a_script_is_sorted_by_time() -> None:
@@ -47,3 +52,10 @@ def test_a_bad_line_is_named(line: str, reason: str) -> None:
     with pytest.raises(ScriptError, match=reason) as refused:
         parse_script(("1: hang", line))
     assert f'"{line}"' in str(refused.value)
+
+
+def test_the_page_lists_every_misbehaviour() -> None:
+    """Each has a row, whose example can be followed."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "breaking-cameras.md").read_text()
+    orders = [parse_order(example) for example in re.findall(r"^\| `([^`]+)` \|", page, re.MULTILINE)]
+    assert {order.kind for order in orders} == set(get_args(MisbehaviourKind))
