@@ -10,7 +10,6 @@ import os
 import select
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 from shm.board import BoardWriter
 from shm.records import Kind, Status
 from supervision import exit_codes
+from supervision.certificate_folder import certificate_folder
 from supervision.child import Child
 from supervision.configuration import ConfigurationError
 from supervision.crew import MODULES, Crew
@@ -102,8 +102,7 @@ class Supervisor:
     def _crew(self, stack: contextlib.ExitStack, held: list[Leftover]) -> Crew:
         ca_file = self._settings.robot.ca
         if self._settings.simulate and not ca_file:
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=f"{self._settings.instance}-"))
-            ca_file = Path(folder) / "ca.pem"
+            ca_file = stack.enter_context(certificate_folder(self._settings.instance)) / "ca.pem"
         crew = Crew(self._settings, ca_file or Path(), self._modules, self._timing, held)
         stack.callback(crew.post_mortems.finish)
         stack.callback(crew.kill)  # whatever ends the loop, an exception of ours too

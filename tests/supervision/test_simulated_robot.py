@@ -2,12 +2,14 @@
 
 import os
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from supervision import exit_codes
+from supervision.certificate_folder import certificate_folder
 from tests.supervision.running import RunningSupervisor
 
 
@@ -40,6 +42,25 @@ def test_restarted_robot_restarts_the_servicer(supervisor: RunningSupervisor) ->
     servicer = supervisor.wait_until("servicer", lambda child: child.restarts == 1 and child.state == "running")
     assert servicer.error_code is None
     assert supervisor.wait_until_working("front") == front
+
+
+def test_a_killed_run_leaves_its_certificate_to_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next start of the instance removes the folder, and no link that somebody put there, nor another's folder."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    left, other, foreign = (
+        tmp_path / f"spot-cameras-ca.{name}" for name in ("front.abc", "front-2.abc", "front.somebody")
+    )
+    for folder in (left, other, foreign):
+        folder.mkdir(mode=0o700)
+        (folder / "ca.pem").touch()
+    foreign.chmod(0o755)
+    link = tmp_path / "spot-cameras-ca.front.link"
+    link.symlink_to(other)
+    with certificate_folder("front") as folder:
+        assert sorted(tmp_path.iterdir()) == sorted([folder, other, foreign, link])
+        assert folder.stat().st_mode & 0o777 == 0o700
+    assert (other / "ca.pem").exists()
+    assert not folder.exists()
 
 
 def test_robot_that_refuses_is_the_end(tmp_path: Path) -> None:
