@@ -18,7 +18,7 @@ RELIABILITY = (PROJECT_FOLDER / "docs" / "reliability.md").read_text()
 FAULTS = (PROJECT_FOLDER / "docs" / "faults.md").read_text()
 
 RING = path_of(segment_name("spot-cameras", "front"))
-POST_MORTEM = "/var/lib/spot-cameras/spot-cameras/front.3.txt"
+POST_MORTEM = "/var/lib/spot-cameras/spot-cameras/front.4711.txt"
 SAID: dict[ErrorCode, str] = {  # by a camera's process, or by the supervisor about it
     "absent": "there is no /dev/video2; present: /dev/video0",
     "open_failed": "/dev/video0 opens, but does not stream: the device is busy",
