@@ -4,6 +4,7 @@ import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,12 +28,18 @@ def reload(supervisor: RunningSupervisor, text: str) -> None:
     supervisor.popen.send_signal(signal.SIGHUP)
 
 
+def document_of(supervisor: RunningSupervisor, cameras: dict[str, str]) -> dict[str, Any]:
+    """These cameras, and everything else as it was at the start."""
+    folder = str(supervisor.post_mortems.parent)
+    return {**settings_document(supervisor.instance, cameras), "post_mortem_dir": folder}
+
+
 def test_only_what_changed_is_restarted(supervisor: RunningSupervisor) -> None:
     """A changed camera is restarted, a new one started, a removed one stopped with its ring; the rest goes on."""
     same, changed = supervisor.wait_until_working("same"), supervisor.wait_until_working("changed")
     ring = names.path_of(names.segment_name(supervisor.instance, "removed"))
     ring.touch()
-    document = settings_document(supervisor.instance, {"same": "work", "changed": "work", "new": "work"})
+    document = document_of(supervisor, {"same": "work", "changed": "work", "new": "work"})
     document["cameras"]["changed"]["fps"] = 5.0
     reload(supervisor, json.dumps(document))
     supervisor.wait_until_working("new")
@@ -43,13 +50,28 @@ def test_only_what_changed_is_restarted(supervisor: RunningSupervisor) -> None:
     assert servicer.error_code is None
 
 
+def test_nothing_changed(supervisor: RunningSupervisor) -> None:
+    """The same settings again concern nobody, and that is said."""
+    cameras = {"same": "work", "changed": "work", "removed": "work"}
+    reload(supervisor, json.dumps(document_of(supervisor, cameras)))
+    wait_for(lambda: "it says the same as before" in supervisor.log, "it is said")
+
+
+def test_what_cannot_change_is_named(supervisor: RunningSupervisor) -> None:
+    """The keys that changed are named, and no others, with what to do."""
+    document = document_of(supervisor, {"same": "work"})
+    reload(supervisor, json.dumps({**document, "instance": "another", "simulate": True}))
+    sentence = " instance and simulate cannot change while it runs: restart it; nothing was changed"
+    wait_for(lambda: sentence in supervisor.log, "it is said")
+
+
 @pytest.mark.parametrize(
     "mistake", [{"cameras": {"same": {"fps": -1}}}, {"instance": "another"}, {"shm_group": "0"}, {"port": 1}]
 )
 def test_mistake_changes_nothing(supervisor: RunningSupervisor, mistake: dict[str, object]) -> None:
     """A configuration that cannot work is one line in the log, and everything goes on as it was."""
     pids = [supervisor.wait_until_working(name) for name in ("same", "changed", "removed", "servicer")]
-    document = settings_document(supervisor.instance, {"same": "work"})
+    document = document_of(supervisor, {"same": "work"})
     reload(supervisor, json.dumps({**document, **mistake}))
     wait_for(lambda: "nothing was changed" in supervisor.log, "the mistake is named")
     assert [supervisor.wait_until_working(name) for name in ("same", "changed", "removed", "servicer")] == pids
@@ -69,7 +91,7 @@ def test_who_refused_tries_again(tmp_path: Path) -> None:
     with RunningSupervisor(tmp_path / "log", cameras, file=str(tmp_path / "file")) as supervisor:
         same = supervisor.wait_until_working("same")
         refused = supervisor.wait_until("picky", lambda child: child.state == "refused")
-        reload(supervisor, json.dumps(settings_document(supervisor.instance, cameras)))
+        reload(supervisor, json.dumps(document_of(supervisor, cameras)))
         supervisor.wait_until("picky", lambda child: child.state == "refused" and child.since_ns > refused.since_ns)
         wait_for(lambda: "concerned: picky\n" in supervisor.log, "it says who is concerned")
         assert supervisor.wait_until_working("same") == same
