@@ -6,7 +6,7 @@ robot does not tell its time, clients were refused.
 
 An unplanned end of a worker raises the first at once, silence alone after four seconds or what a slow camera needs
 (not that of a camera which captures only when it is asked). Two seconds of health clear it, 3.5 s if there was a
-fault a minute before. While a fault stands its words change once a minute at most, for each change is an entry of the
+fault a minute before. While a fault stands it keeps its words for 15 s at least, for each change is an entry of the
 robot's fault history; only the file with the details, and what is not over by itself, is told at once. What clients
 ask for is not seen in here: while a camera captures for one of them, the others may lack a few frames, and that is no
 silence.
@@ -33,7 +33,7 @@ from servicer.robot_clock import RobotClock
 from servicer.served_camera import ServedCamera
 from shm import ChildRecord, Status
 
-_WORDS_EVERY_S = 60.0
+_WORDS_EVERY_S = 15.0
 
 
 class ServiceHealth:

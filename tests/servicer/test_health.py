@@ -35,7 +35,7 @@ WARNING = WARNING_FAULT.format("front")
 DECODING = DECODE_FAULT.format("front")
 POST_MORTEM = "/var/lib/spot-cameras/front.txt"
 MAX_AGE_S = 0.5
-WORDS_S = 60.25  # after so long a standing fault may have new words
+WORDS_S = 15.25  # after so long a standing fault may have new words
 HUNG = "front was silent for 2.0 s and was killed."
 
 
@@ -263,13 +263,13 @@ def test_new_figures_are_not_a_new_fault(scene: Scene) -> None:
     assert absent == "front: there is no device. Check its plug, cable and power. It is tried again by itself."
 
 
-def test_words_change_once_a_minute(scene: Scene) -> None:
+def test_words_change_seldom(scene: Scene) -> None:
     """Each change is an entry of the robot's fault history; a camera that is in trouble in two ways makes few."""
     scene.turn()
-    for _ in range(150):
+    for _ in range(150):  # 75 s
         for code in ("absent", "open_failed"):
             scene.turn(state="waiting", last_exit="exit code 69", error_code=code, error_text=f"it is {code}")
-    assert scene.changes == 2
+    assert 2 <= scene.changes <= 1 + 75 / 15
 
 
 CRASHED = {"last_exit": "signal SIGSEGV", "error_code": "crashed", "error_text": "ended with signal SIGSEGV"}
