@@ -1,5 +1,6 @@
 """Nothing is left behind, nothing grows, nobody talks too much (I8, I12, I14)."""
 
+from collections import deque
 from dataclasses import dataclass, field
 
 from chaos.facts import SERVICER, SUPERVISOR, Fact, LeftBehind, LogSeen, ProcessSeen, SegmentsSeen
@@ -9,8 +10,10 @@ from chaos.world import World
 WARM_UP_S = 30.0  # threads, caches and connections of a new process
 LEAST_FIT_S = 60.0
 
-# In one minute: a line a second, one more for each fault, and what a supervisor says when it starts.
-LINES_PER_MINUTE, LINES_PER_FAULT, LINES_PER_START = 60, 1, 15
+# In any minute what a supervisor may say at once, and a line a second; over some minutes a line a second, one more for
+# each fault, and what a supervisor says when it starts.
+LINES_PER_MINUTE, LINES_AT_ONCE, LINES_PER_FAULT, LINES_PER_START = 60, 120, 1, 15
+LINES_OVER_S = 300.0
 REPETITIONS_PER_MINUTE, REPETITIONS_PER_FAULT = 12, 1
 
 
@@ -43,6 +46,7 @@ class ResourceJudge:
         self._world = world
         self._tally = tally
         self._lives: dict[str, _Life] = {}
+        self._minutes: deque[tuple[float, int]] = deque()  # when they ended, and how many lines more than usual
 
     def judge(self, fact: Fact) -> None:
         """Look at one fact."""
@@ -103,14 +107,25 @@ class ResourceJudge:
     def _judge_log(self, seen: LogSeen) -> None:
         recent = [e.fault for e in self._world.episodes if e.overlaps(seen.t - 65.0, seen.t)]
         starts = sum(SUPERVISOR in fault.concerns for fault in recent)
-        most_lines = LINES_PER_MINUTE + LINES_PER_FAULT * len(recent) + LINES_PER_START * starts
+        usual = LINES_PER_MINUTE + LINES_PER_FAULT * len(recent) + LINES_PER_START * starts
         most_repeated = REPETITIONS_PER_MINUTE + REPETITIONS_PER_FAULT * len(recent)
         wrong = None
-        if seen.lines > most_lines:
+        if seen.lines > LINES_PER_MINUTE + LINES_AT_ONCE * (1 + starts):
             wrong = f"{seen.lines} lines in a minute with {len(recent)} faults"
+        elif (beyond := self._lines_beyond(seen, usual)) > 0:
+            wrong = f"{beyond:.0f} lines a minute too many over {LINES_OVER_S / 60:.0f} minutes"
         elif seen.most > most_repeated:
             wrong = f"{seen.most} times in a minute: {seen.text}"
         self._tally.check("I14", seen.t, wrong)
+
+    def _lines_beyond(self, seen: LogSeen, usual: int) -> float:
+        """By how many lines a minute the last minutes had more than usual; 0 before there were so many."""
+        self._minutes.append((seen.t, seen.lines - usual))
+        if seen.t - self._minutes[0][0] < LINES_OVER_S:
+            return 0.0
+        while seen.t - self._minutes[0][0] > LINES_OVER_S:
+            self._minutes.popleft()
+        return sum(lines for _, lines in self._minutes) / len(self._minutes)
 
 
 def _growth(t: list[float], values: list[float]) -> float:

@@ -154,9 +154,9 @@ class Child:
         else:
             self._deadline_ns = _NEVER_NS
             self._asked_state = self._asked_state or self.process.kernel_state()
-            self._keep_post_mortem(self.record(now_ns), self.process.pid, None, now_ns)
+            see = self._keep_post_mortem(self.record(now_ns), self.process.pid, None, now_ns)
             state = self.process.kernel_state()
-            _log.error("%s: still there after SIGKILL (kernel state %s)", self.name, state)
+            _log.error("%s: still there after SIGKILL (kernel state %s)%s", self.name, state, see)
             self._become("unkillable", now_ns)
 
     def forbid_restart(self, now_ns: int) -> None:
@@ -206,7 +206,7 @@ class Child:
             return
         self.process.kill_group()
         self.read(now_ns)
-        self._log.flush()
+        self._log.end()
         if self.health.error_code == "hung" and self.state in ("killing", "unkillable"):
             self.health.keep_stack(self._log.stack)
         was = self.record(now_ns)
@@ -227,29 +227,31 @@ class Child:
             self._become("finished", now_ns)
         elif death.returncode == exit_codes.BAD_CONFIGURATION:
             self.health.blame("bad_configuration", death, self._log.tail)
-            self._keep_post_mortem(was, death.pid, death, now_ns)
-            _log.error("%s: refuses its configuration, and is not started again", self.name)
+            see = self._keep_post_mortem(was, death.pid, death, now_ns)
+            _log.error("%s: refuses its configuration, and is not started again%s", self.name, see)
             self._become("refused", now_ns)
         else:
             self.health.blame("crashed", death, self._log.tail)
-            if not self._was_asked_to_end:
-                self._keep_post_mortem(was, death.pid, death, now_ns)
-            self._wait_for_restart(now_ns)
+            see = "" if self._was_asked_to_end else self._keep_post_mortem(was, death.pid, death, now_ns)
+            self._wait_for_restart(now_ns, see)
 
-    def _keep_post_mortem(self, was: ChildRecord, pid: int, death: Death | None, now_ns: int) -> None:
-        """Have it written down how the process ended that was as this record says."""
+    def _keep_post_mortem(self, was: ChildRecord, pid: int, death: Death | None, now_ns: int) -> str:
+        """Have it written down how the process ended that was as this record says. Returns where, for a line's end."""
         if self._post_mortems is None:
-            return
+            return ""
         said = self.health.fields(now_ns)
         was = dataclasses.replace(was, error_code=said["error_code"], error_text=said["error_text"])
         ran_ns = now_ns - self._started_ns
         words = self.configuration, self._log.stack, self._log.tail
         end = End(was, pid, death, now_ns, ran_ns, self._asked_state, *words)
-        self._post_mortems.keep(self.name, was.error_code, report_of(end), now_ns)
+        returncode = death.returncode if death else None
+        self._post_mortems.keep(self.name, was.error_code or "crashed", pid, returncode, report_of(end), now_ns)
+        path = self._post_mortems.about(self.name)
+        return f"; see {path}" if path else ""
 
-    def _wait_for_restart(self, now_ns: int, **changes: Any) -> None:
+    def _wait_for_restart(self, now_ns: int, see: str = "", **changes: Any) -> None:
         delay_s = self.health.next_delay_s()
-        self._outages.begin(f"{self._record.last_exit}, {self.health.error_code}", delay_s, now_ns)
+        self._outages.begin(f"{self._record.last_exit}, {self.health.error_code}", delay_s, see, now_ns)
         self._become("waiting", now_ns, next_start_ns=now_ns + _ns(delay_s), **changes)
 
     def _ask_for_stack(self, process: ChildProcess, now_ns: int) -> None:

@@ -98,7 +98,7 @@ def _warn(settings: Settings) -> None:
 def log_to_stderr(*, verbose: bool) -> None:
     """Send the log of this process and of its children to stderr, as far as that takes it.
 
-    It is at most a line a second over any minute, unless `verbose` asks for everything.
+    It is a line a second in the long run, unless `verbose` asks for everything.
     """
     logging.raiseExceptions = False
     budget = None if verbose else LineBudget()

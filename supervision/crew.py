@@ -148,7 +148,6 @@ class Crew:
                 continue
             concerned.append(name)
         self.settings = settings
-        self.post_mortems.chosen = settings.post_mortem_dir
         self.servicer.secrets = self._credentials()
         if (line := self._servicer_line()) != self.servicer.configuration:
             self.servicer.reconfigure(line, now_ns)

@@ -11,12 +11,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shm.records import ChildRecord
+from supervision import exit_codes
+from supervision.health import LAST_STACK
 from supervision.masking import redacted
 from supervision.process import Death
 from supervision.sparing import Sparing
 
 _SECTION_BYTES = {"facts": 4 << 10, "configuration": 8 << 10, "stack": 24 << 10, "log": 22 << 10}
 _CUT = "… (cut)"
+_STATES = {"killing": "its supervisor was killing it", "unkillable": "its supervisor had killed it long before"}
 
 _log = logging.getLogger(__name__)
 
@@ -29,13 +32,13 @@ class Outages:
         self._since_ns: int | None = None
         self._end_lines, self._back_lines = Sparing(), Sparing()
 
-    def begin(self, why: str, delay_s: float, now_ns: int) -> None:
-        """Say that it ended, or could not be started, and when it starts again."""
+    def begin(self, why: str, delay_s: float, see: str, now_ns: int) -> None:
+        """Say that it ended, or could not be started, when it starts again, and where to `see` more."""
         self._since_ns = self._since_ns or now_ns
         if self._end_lines.allows(now_ns):
             when = f"in {delay_s:.1f} s" if delay_s else "at once"
             more = self._end_lines.take_left_out()
-            _log.warning("%s: ended (%s); starts again %s%s", self._name, why, when, more)
+            _log.warning("%s: ended (%s); starts again %s%s%s", self._name, why, when, see, more)
 
     def end(self, restarts: int, now_ns: int) -> None:
         """Say that it does its work, for the first time or again."""
@@ -43,9 +46,8 @@ class Outages:
             _log.info("%s: ready", self._name)
         elif self._back_lines.allows(now_ns):
             more = self._back_lines.take_left_out()
-            _log.info(
-                "%s: back after %.1f s, %d restarts%s", self._name, (now_ns - self._since_ns) / 1e9, restarts, more
-            )
+            away_s = (now_ns - self._since_ns) / 1e9
+            _log.info("%s: back after %.1f s, %s%s", self._name, away_s, _restarts(restarts), more)
         self._since_ns = None
 
 
@@ -70,13 +72,14 @@ class End:
 
 def report_of(end: End) -> str:
     """Return the file's text; its parts have their bounds, together below 64 KiB."""
-    facts = json.dumps(end.record.facts, indent=1, ensure_ascii=False, default=str).splitlines()
+    facts = {key: fact for key, fact in end.record.facts.items() if key != LAST_STACK}  # it has its own place below
+    said = json.dumps(facts, indent=1, ensure_ascii=False, default=str).splitlines()
     configuration = json.dumps(redacted(end.configuration), indent=1, ensure_ascii=False).splitlines()
     tail = [*reversed(_bounded(reversed(end.log_tail), _SECTION_BYTES["log"]))]
     sections = {
         "What happened": _what_happened(end),
         "Last frame": _last_frame(end),
-        "What it said of itself": _bounded(facts, _SECTION_BYTES["facts"]),
+        "What it said of itself": _bounded(said, _SECTION_BYTES["facts"]),
         "Where it was": _bounded(end.stack, _SECTION_BYTES["stack"]) or [_why_no_stack(end)],
         "Last lines of its log": tail or ["none"],
         "Configuration, without what is secret": _bounded(configuration, _SECTION_BYTES["configuration"]),
@@ -92,11 +95,12 @@ def _what_happened(end: End) -> list[str]:
     record = end.record
     when = datetime.datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
     uptime_s = time.clock_gettime(time.CLOCK_BOOTTIME)
+    state = _STATES.get(record.state, f"it was {record.state}")
     how = f"ended with {end.death}" if end.death else "is still there after SIGKILL: the kernel holds it"
     lines = [
         f"{record.name} ({record.kind}), process {end.pid}, {how}",
         f"at {when}, {uptime_s:.1f} s after the computer was started",
-        f"after {end.ran_ns / 1e9:.1f} s, {record.restarts} restarts before; it was {record.state}",
+        f"after {end.ran_ns / 1e9:.1f} s, {_restarts(record.restarts)} before; {state}",
         f"{record.error_code}: {_printable(record.error_text or '')}",
     ]
     if end.kernel_state:
@@ -115,13 +119,20 @@ def _last_frame(end: End) -> list[str]:
     ]
 
 
+def _restarts(number: int) -> str:
+    return "1 restart" if number == 1 else f"{number} restarts"
+
+
 def _why_no_stack(end: End) -> str:
     if end.kernel_state:
         return (
             f"unknown: it did not run any more, not even to write its stack (kernel state {end.kernel_state}; T is "
             "stopped, D is held by a driver)"
         )
-    return "unknown: only a hang and a fatal signal leave a stack; an exception's is in the log below"
+    if end.death and end.death.returncode in exit_codes.EXPLAINED:
+        return "where it ended itself, for the reason above"
+    below = "an exception's is in the log below" if end.log_tail else "and it has written nothing"
+    return f"unknown: only a hang and a fatal signal leave a stack; {below}"
 
 
 def _bounded(lines: Iterable[str], limit_bytes: int) -> list[str]:

@@ -16,4 +16,5 @@ BAD_CONFIGURATION = 78  # EX_CONFIG: never restarted, because the same would hap
 PORT_IN_USE = 98  # EADDRINUSE
 ALREADY_RUNNING = 100  # another supervisor holds this instance
 INTERRUPTED = 130  # Ctrl-C before anything was started
+EXPLAINED = (CAMERA_FAILED, SHM_FAILED, BAD_CONFIGURATION, PORT_IN_USE)  # by a child, whose last error says the rest
 TERMINATED = 143  # a child: asked to end by SIGTERM; restarted if it was not the supervisor who asked

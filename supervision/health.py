@@ -13,6 +13,8 @@ from supervision.reports import Beat, Error, Ready
 from supervision.sparing import Sparing
 from supervision.timing import Timing
 
+LAST_STACK = "last_stack"
+
 _STACK_LINES = 12
 _STACK_COLUMNS = 160
 _LAST_FRAME = {"frame_number", "captured_ns", "rows", "cols", "encoding"}
@@ -95,7 +97,6 @@ class Health:
 
     def take_error(self, error: Error) -> None:
         """Keep what the process itself says is wrong, until it has worked again for a while without saying so."""
-        self._well_since_ns = None
         self.report(error.code, error.text)
 
     def report(self, code: ErrorCode, text: str) -> None:
@@ -104,6 +105,7 @@ class Health:
         if code != self.error_code and lines.allows(time.monotonic_ns()):
             _log.warning("%s: %s: %s%s", self._name, code, text, lines.take_left_out())
         self._error_said = True
+        self._well_since_ns = None
         self.error_code, self._error_text = code, text
 
     def blame(self, code: ErrorCode, death: Death, log_tail: tuple[str, ...]) -> None:
@@ -118,7 +120,7 @@ class Health:
     def keep_stack(self, lines: tuple[str, ...]) -> None:
         """Show what a hung process was doing when it was killed."""
         stack = [line[:_STACK_COLUMNS] for line in lines[:_STACK_LINES]]
-        self._stack = {"last_stack": stack or ["none: the process did not run any more"]}
+        self._stack = {LAST_STACK: stack or ["none: the process did not run any more"]}
 
     def next_delay_s(self) -> float:
         """Count a failure, and say how long to wait before the next start."""

@@ -19,6 +19,7 @@ from shm import names
 from supervision.camera_settings import OTHER_CHILDREN
 
 INSTANCE = "SPOT_CAMERAS_INSTANCE"
+POST_MORTEM = "post-mortem"  # in a child's place: what writes files about dead processes, which no camera waits for
 _SHM = "SPOT_CAMERAS_SHM"
 _CHILD = "SPOT_CAMERAS_CHILD"
 _PATIENCE_S = 2.0
@@ -50,7 +51,7 @@ class Leftover:
 
     def is_in_the_way_of(self, child: str, cameras: Collection[str]) -> bool:
         """Whether this child may want what it holds, among these cameras."""
-        if self.child in (*OTHER_CHILDREN, *cameras):
+        if self.child in (POST_MORTEM, *OTHER_CHILDREN, *cameras):
             return self.child == child
         return child in cameras
 

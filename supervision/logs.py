@@ -1,20 +1,23 @@
 """What a child writes to its stdout and stderr: passed on within bounds, its last lines kept.
 
 The child is never blocked by it: everything is read, and what is too much is only counted. That holds for a second,
-and for a day: of a child that is started again and again, not every process is heard. A stack is kept apart, from its
-beginning, so that neither it nor the lines before it push the other out.
+and for a day: of a child that is started again and again, not every process is heard. Of one that is heard and ends,
+the last lines are shown in any case: there an exception says what it is. A stack is kept apart, from its beginning, so
+that neither it nor the lines before it push the other out.
 """
 
 import logging
 from collections import deque
 
 from supervision.masking import Mask
+from supervision.output import IS_LAST, IS_LEFT_OUT
 from supervision.sparing import Sparing
 
 LINES_PER_S = 50
 BYTES_PER_S = 16_384
 LINE_BYTES = 1000
 TAIL_LINES = 40
+LAST_LINES = 6  # that are shown of a process that ended, if the end of what it wrote was not
 STACK_LINES = 400
 NEWEST_LINES = STACK_LINES + TAIL_LINES  # of what is read at once: the others are shown or kept nowhere
 
@@ -39,6 +42,7 @@ class ChildLog:
         self._window_lines = 0
         self._window_bytes = 0
         self._suppressed = 0
+        self._hidden_end: deque[str] = deque(maxlen=LAST_LINES)  # of what a process wrote that is heard
         self._processes = Sparing(first=1)
         self._is_heard = True
 
@@ -46,6 +50,7 @@ class ChildLog:
         """Begin with a new process: its lines are shown if those of earlier ones leave room for them."""
         self.flush()
         self._tail.clear()
+        self._hidden_end.clear()
         self._stack = None
         self._is_heard = self._processes.allows(now_ns)
 
@@ -68,14 +73,25 @@ class ChildLog:
             self._take(self.mask(self._unfinished))
         self._unfinished = b""
 
+    def end(self) -> None:
+        """Take what is left of a process that has ended, and show its last lines if they were not."""
+        self.flush()
+        if not self._hidden_end:
+            return
+        lines = [f"[{self._name}] {line}" for line in self._hidden_end]
+        if before := self._suppressed - len(lines):
+            lines.insert(0, f"[{self._name}] {_more(before)} before these:")
+        self._show("\n".join(lines), **{IS_LAST: True})
+        self._suppressed = 0
+        self._hidden_end.clear()
+
     def tick(self, now_ns: int) -> None:
         """Open a new window of one second, and say how much the last one left out."""
         if now_ns - self._window_start_ns < _WINDOW_NS:
             return
         self._window_start_ns, self._window_lines, self._window_bytes = now_ns, 0, 0
         self._is_heard = self._is_heard or self._processes.allows(now_ns)
-        if self._suppressed and self._is_shown():
-            self._log.info("[%s] … and %d more lines that are not shown", self._name, self._suppressed)
+        if self._suppressed and self._is_shown() and self._show(f"[{self._name}] {_more(self._suppressed)}"):
             self._suppressed = 0
 
     def expect_stack(self) -> None:
@@ -114,10 +130,24 @@ class ChildLog:
         self._keep(text)
         self._window_lines += 1
         self._window_bytes += len(line)
-        if not self._is_shown() or self._window_lines > LINES_PER_S or self._window_bytes > BYTES_PER_S:
+        if not self._is_shown():
             self._suppressed += 1
+        elif self._has_room() and self._show(f"[{self._name}] {text}"):
+            self._hidden_end.clear()
         else:
-            self._log.info("[%s] %s", self._name, text)
+            self._suppressed += 1
+            self._hidden_end.append(text)
+
+    def _has_room(self) -> bool:
+        return self._window_lines <= LINES_PER_S and self._window_bytes <= BYTES_PER_S
+
+    def _show(self, text: str, **marks: bool) -> bool:
+        """Write to the log; whether there was a place for it."""
+        if not self._log.isEnabledFor(logging.INFO):
+            return False
+        record = self._log.makeRecord(self._log.name, logging.INFO, "", 0, text, (), None, extra=marks)
+        self._log.handle(record)
+        return not getattr(record, IS_LEFT_OUT, False)
 
     def _is_shown(self) -> bool:
         return self._is_heard or self._log.isEnabledFor(logging.DEBUG)  # whoever asks for more hears every process
@@ -129,3 +159,7 @@ class ChildLog:
             self._stack.append(text)
         else:
             self._tail.append(text)
+
+
+def _more(lines: int) -> str:
+    return "… and 1 more line that is not shown" if lines == 1 else f"… and {lines} more lines that are not shown"

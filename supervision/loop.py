@@ -35,7 +35,8 @@ LONGEST_TURN_NS = 250_000_000  # the board is written, and the service manager t
 PUBLISH_INTERVAL_NS = 100_000_000  # … and the board at most this often
 _OWN_PAUSE_NS = 1_000_000_000  # a turn that took longer: we were stopped, or the machine was
 
-_FIXED = ("instance", "shm_group", "simulate")  # what the lock, the board or every child was made for
+# What the lock, the board, every child or the files about dead ones were made for.
+_FIXED = ("instance", "shm_group", "post_mortem_dir", "simulate")
 _OVER = ("finished", "refused", "unkillable")
 
 _log = logging.getLogger(__name__)

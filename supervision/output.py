@@ -11,6 +11,7 @@ import time
 from supervision.line_budget import LineBudget
 
 _FIRST_LINES, _LAST_LINES = 3, 8  # of a record with more of them: what it says, and what a traceback ends with
+IS_LEFT_OUT, IS_LAST = "is_left_out", "is_last"  # what a record is told, and what it may say of itself
 LINE_BYTES = 4000  # below a pipe's page: a pipe that polls writable takes this much without blocking
 
 
@@ -42,8 +43,9 @@ class Output:
 class OutputHandler(logging.Handler):
     """A logging handler over `Output`; with a `budget`, as far as that allows.
 
-    With `of_children`, each logger has the share of a child in it. A record that is longer than the lines that are kept
-    for us alone would perhaps never be shown: then it is shown without its middle.
+    With `of_children`, each logger has the share of a child in it; a record that `is_last` of a process has its place
+    among our own. One that finds no room is marked `is_left_out`. A long one would take the room of many others: it is
+    shown without its middle.
     """
 
     def __init__(self, output: Output, budget: LineBudget | None = None, *, of_children: bool = False) -> None:
@@ -57,8 +59,9 @@ class OutputHandler(logging.Handler):
         text = self.format(record)
         if self._budget:
             lines = _shortened(text.splitlines())
-            child = record.name if self._of_children else None
+            child = record.name if self._of_children and not hasattr(record, IS_LAST) else None
             if not self._budget.allows(len(lines), time.monotonic_ns(), child=child):
+                setattr(record, IS_LEFT_OUT, True)
                 return
             text = "\n".join(lines) + self._budget.take_left_out()
         self._output.write(text)

@@ -1,7 +1,8 @@
 """How a child's process died: one bounded text file for people, which the board, the log and the robot's fault name.
 
 The files are written by a process of their own, one at a time (`supervision.post_mortem_writer`). Nothing here touches
-their disk: one that is full, read-only or hangs costs a line in the log, and the loop nothing.
+their disk: one that is full, read-only or hangs costs a line in the log, and the loop nothing. A file's name is known
+at once: the writer says at the start which folder it will be.
 """
 
 import contextlib
@@ -9,20 +10,23 @@ import json
 import logging
 import os
 import select
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections import defaultdict, deque
+from collections import deque
 from pathlib import Path
 from typing import NamedTuple
 
-from supervision.post_mortem_writer import KEPT, PATIENCE_S
+from supervision import exit_codes
+from supervision.leftovers import POST_MORTEM, tags_of
 from supervision.process import PROJECT_FOLDER
-from supervision.sparing import Sparing
+from supervision.sparing import FIRST_LINES, Sparing
 
 LARGEST_BYTES = 64 << 10
 MOST_WAITING = 16
+PATIENCE_S = 10
 WRITER = "supervision.post_mortem_writer"
 
 _LAST_WRITER_S = 0.5  # what it has at the end of the supervisor
@@ -31,64 +35,69 @@ _log = logging.getLogger(__name__)
 
 
 class _File(NamedTuple):
-    """A file to be: about whom, of which kind of error, and its content."""
+    """A file to be, `<child>.<label>.txt`, and its content."""
 
     child: str
-    kind: str | None
+    label: str
     content: bytes
+
+
+_NO_FILE = _File("", "", b"")  # only a look at the folders
 
 
 class PostMortems:
     """The files of one instance. `chosen` is the folder of the configuration; None is one that suits this user.
 
-    A child that dies again and again does not wear out a disk: of each child and kind of error, three files are
-    written, then one every ten minutes.
+    A process that said itself what was wrong and ended with the exit code for it leaves `<child>.<error>.txt`, once in
+    ten minutes: a camera that is absent for a day pushes out nothing. Any other end leaves `<child>.<pid>.txt`, of
+    crashes and of hangs three each and then one every ten minutes: a loop of them does not wear out a disk.
     """
 
     def __init__(self, instance: str, chosen: Path | None = None) -> None:
-        self.chosen = chosen
         self._instance = instance
-        self._turns: defaultdict[tuple[str, str | None], Sparing] = defaultdict(Sparing)
-        self._kept: defaultdict[str, deque[tuple[str | None, str]]] = defaultdict(lambda: deque(maxlen=KEPT))
+        self._chosen = chosen
+        self._folder: str | None = None
+        self._turns: dict[tuple[str, str], Sparing] = {}
+        self._newest: dict[tuple[str, str], str] = {}  # labels by child and way of ending
         self._named: dict[str, str | None] = {}
-        self._waiting: deque[_File] = deque()
+        self._waiting: deque[_File] = deque([_NO_FILE])
         self._writer: _Writer | None = None
         self._failures = Sparing()
 
     def about(self, child: str) -> str | None:
-        """Return the file that tells how the last process of this child died, once it is written.
+        """Return the file that tells how the last process of this child died.
 
-        Of a death that had no turn, that is the newest file of the same child and kind of error. None if there is none,
-        for whatever reason.
+        Of a death that had no turn, that is the newest file about the same way of ending. None if there is none, for
+        whatever reason, and in the first moments, while nobody knows the folder.
         """
-        return self._named.get(child)
+        label = self._named.get(child)
+        return f"{self._folder}/{child}.{label}.txt" if self._folder and label else None
 
-    def keep(self, child: str, kind: str | None, text: str, now_ns: int) -> None:
-        """Have it written down how a process of `child` died, if that is its turn."""
-        if not self._turns[child, kind].allows(now_ns):
-            self._named[child] = next((path for one, path in reversed(self._kept[child]) if one == kind), None)
-            return
-        self._named[child] = None
-        if len(self._waiting) == MOST_WAITING:
-            self._fail(child, "too many are waiting for the disk", now_ns)
-            return
-        self._waiting.append(_File(child, kind, text.encode("utf-8", "replace")[:LARGEST_BYTES]))
-        self.turn(now_ns)
+    def keep(self, child: str, kind: str, pid: int, returncode: int | None, text: str, now_ns: int) -> None:
+        """Have it written down how process `pid` of `child` died of an error of this kind, if that is its turn."""
+        is_explained = returncode in exit_codes.EXPLAINED
+        way = kind if is_explained else "a hang" if kind == "hung" else "a crash"
+        turn = self._turns.setdefault((child, way), Sparing(first=1 if is_explained else FIRST_LINES))
+        if turn.allows(now_ns):
+            self._newest[child, way] = kind if is_explained else str(pid)
+            file = _File(child, self._newest[child, way], text.encode("utf-8", "replace")[:LARGEST_BYTES])
+            self._add(file, now_ns)
+        self._named[child] = self._newest.get((child, way))
 
     def turn(self, now_ns: int) -> None:
         """Take the answer of a writer that has ended, and start the next one. Waits for nothing."""
         if self._writer:
             if not self._writer.has_ended():
-                self._complain_once(self._writer, now_ns)
+                self._kill_if_late(self._writer, now_ns)
                 return
             self._take(self._writer, now_ns)
             self._writer = None
         if self._waiting:
             file = self._waiting.popleft()
             try:
-                self._writer = _Writer(self._instance, self.chosen, file, now_ns)
+                self._writer = _Writer(self._instance, self._chosen, self._folder, file, now_ns)
             except OSError as error:
-                self._fail(file.child, f"no process for it: {error.strerror}", now_ns)
+                self._fail(file, f"no process for it: {error.strerror}", now_ns)
 
     def finish(self) -> None:
         """Give what is still to be written a moment: nobody will ask afterwards."""
@@ -97,31 +106,40 @@ class PostMortems:
             self._writer.wait(left_s)
             self.turn(time.monotonic_ns())
 
-    def _take(self, writer: "_Writer", now_ns: int) -> None:
-        child, kind, _ = writer.file
-        path, why = writer.answer()
-        if path is None:
-            self._fail(child, why, now_ns)
+    def _add(self, file: _File, now_ns: int) -> None:
+        if len(self._waiting) == MOST_WAITING:
+            self._fail(file, "too many are waiting for the disk", now_ns)
             return
-        _log.info("%s: how it ended is in %s", child, path)
-        self._kept[child].append((kind, path))
-        self._named[child] = path
+        self._waiting.append(file)
+        self.turn(now_ns)
 
-    def _complain_once(self, writer: "_Writer", now_ns: int) -> None:
+    def _take(self, writer: "_Writer", now_ns: int) -> None:
+        if writer.is_late:
+            return  # that was said when it was killed
+        folder, why = writer.answer()
+        if folder is None:
+            self._fail(writer.file, why, now_ns)
+        self._folder = self._folder or folder
+
+    def _kill_if_late(self, writer: "_Writer", now_ns: int) -> None:
         if not writer.is_late and now_ns - writer.started_ns > PATIENCE_S * 1e9:
-            writer.is_late = True
-            self._fail(writer.file.child, "the disk does not answer", now_ns)
+            writer.kill()
+            self._fail(writer.file, "the disk does not answer", now_ns)
 
-    def _fail(self, child: str, why: str, now_ns: int) -> None:
+    def _fail(self, file: _File, why: str, now_ns: int) -> None:
+        for way in [way for way, label in self._newest.items() if (way[0], label) == (file.child, file.label)]:
+            del self._newest[way]
+        if self._named.get(file.child) == file.label:
+            self._named[file.child] = None
         if self._failures.allows(now_ns):
-            more = self._failures.take_left_out()
-            _log.warning("%s: no file about its end could be written (%s)%s", child, why, more)
+            which = f"{file.child}: no file about its end" if file.child else "no file about the end of a process"
+            _log.warning("%s could be written (%s)%s", which, why, self._failures.take_left_out())
 
 
 class _Writer:
     """The process that writes one file. The supervisor's loop reaps it, as it does whatever else has ended."""
 
-    def __init__(self, instance: str, chosen: Path | None, file: _File, now_ns: int) -> None:
+    def __init__(self, instance: str, chosen: Path | None, folder: str | None, file: _File, now_ns: int) -> None:
         """Start it. Raises OSError."""
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("children are started from the main thread only")
@@ -129,10 +147,11 @@ class _Writer:
         self.started_ns = now_ns
         self.is_late = False
         self._said = b""
-        arguments = [instance, file.child, *([str(chosen)] if chosen else [])]
+        arguments = [str(os.getpid()), instance, str(chosen or ""), folder or "", file.child, file.label]
+        environment = {**os.environ, **tags_of(instance, POST_MORTEM), "PYTHONPATH": str(PROJECT_FOLDER)}
         self._fd, answer_fd = os.pipe()
         try:
-            self._start(arguments, answer_fd)
+            self._pid = self._start(arguments, environment, answer_fd)
             os.set_blocking(self._fd, False)
         except OSError:
             os.close(self._fd)
@@ -140,7 +159,7 @@ class _Writer:
         finally:
             os.close(answer_fd)
 
-    def _start(self, arguments: list[str], answer_fd: int) -> None:
+    def _start(self, arguments: list[str], environment: dict[str, str], answer_fd: int) -> int:
         # Not a pipe: that may hold less than the text, and then somebody would have to wait.
         with open(os.memfd_create("post-mortem"), "w+b", buffering=0) as text:
             text.write(self.file.content)
@@ -151,10 +170,11 @@ class _Writer:
                 stdout=answer_fd,
                 stderr=subprocess.DEVNULL,
                 cwd=PROJECT_FOLDER,
-                env={**os.environ, "PYTHONPATH": str(PROJECT_FOLDER)},
+                env=environment,
                 start_new_session=True,
             )
         popen.returncode = 0  # nothing that Popen would have to wait for
+        return popen.pid
 
     def has_ended(self) -> bool:
         """Read what it says now; whether that was all. Afterwards it must not be asked again."""
@@ -171,10 +191,16 @@ class _Writer:
         poll.register(self._fd, select.POLLIN)
         poll.poll(seconds * 1000)
 
+    def kill(self) -> None:
+        """End it; one that has just been found not to have ended: its number is still its own."""
+        self.is_late = True
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
+
     def answer(self) -> tuple[str | None, str]:
-        """Return the path, or None and why there is none."""
+        """Return the folder, or None and why there is none."""
         try:
             answer = json.loads(self._said)
         except ValueError:
             return None, "its writer ended without an answer"
-        return answer.get("path"), answer.get("why", "")
+        return answer.get("folder"), answer.get("why", "")

@@ -1,10 +1,13 @@
 """Writes one file about a process that died, in a process of its own: a disk that hangs holds nobody else.
 
-`python -m supervision.post_mortem_writer INSTANCE CHILD [FOLDER]` takes the text on stdin, and answers on stdout with
-JSON: {"path": …}, or {"why": …} if nothing could be written.
+`python -m supervision.post_mortem_writer SUPERVISOR INSTANCE CHOSEN FOLDER CHILD LABEL` takes the text on stdin, and
+answers on stdout with JSON: {"folder": …}, or {"why": …} if nothing could be written. SUPERVISOR is its pid, CHOSEN the
+configuration's folder, FOLDER the one that was decided on; without CHILD it only looks which one can be written to. The
+last four may be empty.
 """
 
 import contextlib
+import ctypes
 import errno
 import json
 import os
@@ -13,42 +16,65 @@ import signal
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from supervision import exit_codes
+
 KEPT = 5
-PATIENCE_S = 10
 
 _OURS = "spot-cameras"
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_COARSEST_NS = 2_000_000_000  # of the file systems' times: FAT's
+_PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
-    """Write the file, or give up after some seconds; what the kernel holds ends as soon as that lets it go."""
-    signal.alarm(PATIENCE_S)
-    instance, child, *chosen = sys.argv[1:]
-    answer = write(instance, child, sys.stdin.buffer.read(), Path(chosen[0]) if chosen else None, os.environ)
+    """Write the file, unless the supervisor is gone; what the kernel holds ends as soon as that lets it go."""
+    supervisor_pid, instance, chosen, folder, child, label = sys.argv[1:]
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != int(supervisor_pid):
+        return exit_codes.ORPHANED
+    places = [*places_of(instance, Path(chosen) if chosen else None, os.environ)]
+    answer = write(child, label, sys.stdin.buffer.read(), places, folder) if child else probe(places)
     sys.stdout.write(json.dumps(answer))
     return 0
 
 
-def write(
-    instance: str, child: str, content: bytes, chosen: Path | None, environment: Mapping[str, str]
-) -> dict[str, str]:
-    """Write down how a process of `child` died, into the folder `chosen` or one that suits this user: the answer."""
+Place = tuple[Path, tuple[str, ...]]
+
+
+def probe(places: Iterable[Place]) -> dict[str, str]:
+    """Look which is the first folder that can be written to: the answer. A folder of the instance is not made."""
     why = "there is no folder for it"
-    for base, below in _places(instance, chosen, environment):
+    for base, below in places:
+        folder = base.joinpath(*below)
         try:
-            with _private_folder(base, below) as folder:
-                return {"path": str(base.joinpath(*below, _put(folder, child, content)))}
+            with _private_folder(base, below if os.path.lexists(folder) else below[:-1]) as parent:
+                _probe(parent)
+                return {"folder": str(folder)}
         except OSError as error:
             why = f"{base}: {error.strerror}"
     return {"why": why}
 
 
-def _places(
-    instance: str, chosen: Path | None, environment: Mapping[str, str]
-) -> Iterator[tuple[Path, tuple[str, ...]]]:
+def write(child: str, label: str, content: bytes, places: Iterable[Place], only: str = "") -> dict[str, str]:
+    """Write `<child>.<label>.txt` into the folder `only`, or the first one that can be written to: the answer."""
+    why = "there is no folder for it"
+    for base, below in places:
+        path = base.joinpath(*below)
+        if only not in ("", str(path)):
+            continue
+        try:
+            with _private_folder(base, below) as folder:
+                _put(folder, child, label, content)
+                return {"folder": str(path)}
+        except OSError as error:
+            why = f"{base}: {error.strerror}"
+    return {"why": why}
+
+
+def places_of(instance: str, chosen: Path | None, environment: Mapping[str, str]) -> Iterator[Place]:
     """Yield folders that exist or may be made, each with the folders below it that must be ours alone."""
     if chosen is not None:
         yield chosen, (instance,)
@@ -93,31 +119,55 @@ def _refuse_what_others_may_change(folder: int, name: str) -> None:
         raise OSError(errno.EACCES, f"others may write to {name} in it")
 
 
-def _put(folder: int, child: str, content: bytes) -> str:
-    """Write the next file of a child, whole or not at all, and remove what is too many. Returns its name."""
-    numbers = sorted(_numbers(folder, child))
-    # Numbers, not times: a computer without a battery begins each day in 1970, and the newest would be removed.
-    name, aside = f"{child}.{numbers[-1] + 1 if numbers else 1}.txt", f"{child}.new"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(aside, dir_fd=folder)
+def _probe(folder: int) -> None:
+    name = f".probe.{os.getpid()}"
     try:
-        descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
-        with open(descriptor, "wb") as file:
-            file.write(content)
-        os.rename(aside, name, src_dir_fd=folder, dst_dir_fd=folder)
+        _put_aside(folder, name, b"x")
+    finally:
+        _remove(folder, name)
+
+
+def _put(folder: int, child: str, label: str, content: bytes) -> None:
+    """Write a file of a child, whole or not at all, and remove what is too many. Raises OSError."""
+    aside = f"{child}.new.{os.getpid()}"
+    for entry in os.listdir(folder):
+        if re.fullmatch(rf"{re.escape(child)}\.new\.[0-9]+", entry):  # of a writer that was killed
+            _remove(folder, entry)
+    kept = _numbered(folder, child)
+    try:
+        _put_aside(folder, aside, content, later_than_ns=max((time_ns for time_ns, _ in kept), default=0))
+        os.rename(aside, f"{child}.{label}.txt", src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(aside, dir_fd=folder)
+        _remove(folder, aside)
         raise
-    for number in numbers[: max(0, len(numbers) + 1 - KEPT)]:
+    for _, name in _numbered(folder, child)[:-KEPT]:
+        _remove(folder, name)
+
+
+def _put_aside(folder: int, name: str, content: bytes, later_than_ns: int = 0) -> None:
+    descriptor = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    with open(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        # A computer without a battery begins each day in 1970: the newest file would be taken for the oldest.
+        time_ns = max(os.fstat(descriptor).st_mtime_ns, later_than_ns + _COARSEST_NS)
+        with contextlib.suppress(OSError, OverflowError):
+            os.utime(descriptor, ns=(time_ns, time_ns))
+
+
+def _numbered(folder: int, child: str) -> list[tuple[int, str]]:
+    """Return time and name of each file about one process of a child, the oldest first."""
+    of_child = re.compile(rf"{re.escape(child)}\.[0-9]+\.txt")
+    files = []
+    for entry in filter(of_child.fullmatch, os.listdir(folder)):
         with contextlib.suppress(OSError):
-            os.unlink(f"{child}.{number}.txt", dir_fd=folder)
-    return name
+            files.append((os.stat(entry, dir_fd=folder, follow_symlinks=False).st_mtime_ns, entry))
+    return sorted(files)
 
 
-def _numbers(folder: int, child: str) -> Iterator[int]:
-    of_child = re.compile(rf"{re.escape(child)}\.([1-9][0-9]*)\.txt")  # of any length: the next one must count, too
-    return (int(found[1]) for entry in os.listdir(folder) if (found := of_child.fullmatch(entry)))
+def _remove(folder: int, name: str) -> None:
+    with contextlib.suppress(OSError):
+        os.unlink(name, dir_fd=folder)
 
 
 if __name__ == "__main__":

@@ -28,4 +28,5 @@ class Sparing:
     def take_left_out(self) -> str:
         """Return how many lines were left out since the last one, as words to end this one with."""
         left_out, self._left_out = self._left_out, 0
-        return f" (and {left_out} times more since this was last said)" if left_out else ""
+        times = "once more" if left_out == 1 else f"{left_out} times more"
+        return f" (and {times} since this was last said)" if left_out else ""

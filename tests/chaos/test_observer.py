@@ -271,6 +271,13 @@ def too_many_lines(story: Story) -> None:
     story.tell(LogSeen(story.t, 200, 3, "various"))
 
 
+def lines_for_minutes(story: Story) -> None:
+    """Nothing is done, and 100 lines come in each minute."""
+    for _ in range(31):
+        story.tell(LogSeen(story.t, 100, 3, "various"))
+        story.t += 10
+
+
 def the_same_line(story: Story) -> None:
     """Few lines, but always the same one."""
     story.tell(LogSeen(story.t, 40, 40, "front: is silent"))
@@ -313,6 +320,7 @@ BREAKING: list[tuple[str, Callable[[Story], None]]] = [
     ("I13", image_for_a_stranger),
     ("I13", bytes_for_a_stranger),
     ("I14", too_many_lines),
+    ("I14", lines_for_minutes),
     ("I14", the_same_line),
 ]
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from supervision.child import Child
+from supervision.health import Health
 from supervision.process import ChildProcess, Death
 from supervision.reports import Beat
 from supervision.timing import Timing
@@ -36,6 +37,23 @@ class HeldByTheKernel(ChildProcess):
 def child(spawn: Any) -> Child:
     """Return a camera that is started by `spawn`."""
     return Child("front", "camera", "capture_worker", "{}", Timing(), spawn=spawn)
+
+
+def test_error_of_the_supervisor_is_not_over_with_the_next_frame() -> None:
+    """A worker that leaked for an hour, and is asked to end for that, may deliver some frames until it does."""
+    health = Health("front", Timing(well_s=2.0), needs_frames=True)
+    for second in range(3600):
+        health.take_beat(beat(second + 1), second * SECOND_NS)
+    health.report("memory", "used too much")
+    health.take_beat(beat(3601), 3600 * SECOND_NS)
+    assert health.error_code == "memory"
+    health.take_beat(beat(3602), 3602 * SECOND_NS)
+    assert health.error_code is None
+
+
+def beat(frames: int) -> Beat:
+    """Return what a camera says that delivers."""
+    return Beat(report="beat", within_ms=1000, frames=frames)
 
 
 @pytest.mark.row("M4")

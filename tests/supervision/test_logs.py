@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from supervision.line_budget import AT_ONCE, RESERVE, LineBudget
-from supervision.logs import LINE_BYTES, LINES_PER_S, STACK_LINES, TAIL_LINES, ChildLog
+from supervision.line_budget import CHILDREN_AT_ONCE, OWN_AT_ONCE, LineBudget
+from supervision.logs import LAST_LINES, LINE_BYTES, LINES_PER_S, STACK_LINES, TAIL_LINES, ChildLog
 from supervision.masking import Mask
 from supervision.output import Output, OutputHandler
 from supervision.process import PROJECT_FOLDER
@@ -68,7 +68,7 @@ def test_process_that_lasts_is_heard_again(caplog: pytest.LogCaptureFixture) -> 
         log.begin(SECOND_NS)
     log.feed(b"unheard\n", SECOND_NS)
     log.feed(b"heard\n", 700 * SECOND_NS)
-    assert caplog.messages == ["[front] … and 1 more lines that are not shown", "[front] heard"]
+    assert caplog.messages == ["[front] … and 1 more line that is not shown", "[front] heard"]
     log.listen()
     log.begin(701 * SECOND_NS)
     log.feed(b"changed\n", 701 * SECOND_NS)
@@ -140,19 +140,26 @@ def test_a_stack_and_the_lines_before_it_do_not_push_each_other_out() -> None:
     assert log.stack == ("Fatal Python error: Segmentation fault", "  File y")
 
 
-def test_any_number_of_children_is_sixty_lines_a_minute() -> None:
-    """Sixty lines at most in any minute, of them a reserve for what the supervisor says; the others are counted."""
+def test_any_number_of_children_is_a_line_a_second() -> None:
+    """180 lines at most in any minute, and a line a second in the long run; what the supervisor says has its place."""
     budget, seconds = LineBudget(), range(1000)
     shown: list[tuple[int, str]] = []
     for second in seconds:
-        for _ in range(20):
-            if budget.allows(1, second * SECOND_NS, child="front"):
-                shown.append((second, "child"))
-        if budget.allows(1, second * SECOND_NS):
+        for child in ("front", "rear", "left"):
+            shown += [(second, "child") for _ in range(20) if budget.allows(1, second * SECOND_NS, child=child)]
+        if second % 3 == 0:
+            assert budget.allows(1, second * SECOND_NS)
             shown.append((second, "own"))
     for start in seconds:
-        assert sum(start <= second < start + 60 for second, _ in shown) <= 60
-    assert sum(who == "own" for _, who in shown) > 150
+        assert sum(start <= second < start + 60 for second, _ in shown) <= 180
+    assert len(shown) <= len(seconds) + 120
+    assert budget.take_left_out() == ""
+
+
+def test_own_lines_are_bounded_and_counted() -> None:
+    """Our own lines, too: whatever we have forgotten to say sparingly."""
+    budget = LineBudget()
+    assert sum(budget.allows(1, second * SECOND_NS) for second in range(60) for _ in range(9)) <= OWN_AT_ONCE + 30
     assert "lines before it that are not shown" in budget.take_left_out()
     assert budget.take_left_out() == ""
 
@@ -164,11 +171,60 @@ def test_child_that_floods_leaves_lines_for_the_others() -> None:
     def shown(child: str, second: int) -> int:
         return sum(budget.allows(1, second * SECOND_NS, child=child) for _ in range(1000))
 
-    assert [shown(child, 0) for child in ("front", "left", "rear")] == [18, 9, 5]
+    assert [shown(child, 0) for child in ("front", "left", "rear")] == [56, 14, 3]
     for second in range(3600):
         for child in ("front", "left"):
             shown(child, second)
     assert shown("rear", 3600) >= 6
+
+
+def test_first_traceback_is_whole_after_an_ordinary_start() -> None:
+    """Fifty lines of one child find room when the supervisor and eight others have said what they say then."""
+    budget = LineBudget()
+    said = [budget.allows(1, 0) for _ in range(12)] + [budget.allows(1, 0, child=f"cam{n}") for n in range(8)]
+    assert all(said)
+    assert all(budget.allows(1, 0, child="front") for _ in range(50))
+
+
+def test_end_of_what_a_process_wrote_is_shown() -> None:
+    """A traceback that must be cut loses its middle: the lines that say what it is are shown, with a count."""
+    program = """
+import logging
+from supervision.cli import log_to_stderr
+from supervision.logs import ChildLog
+log_to_stderr(verbose=False)
+for name in ("front", "left", "rear"):
+    log = ChildLog(name)
+    log.begin(10**9)
+    log.feed(b"".join(b"line %d\\n" % number for number in range(45)) + b"RuntimeError: no luck", 10**9)
+    log.end()
+logging.getLogger("supervision").info("rear: ended")
+"""
+    lines = log_of(program)
+    ends = [line for line in lines if "RuntimeError: no luck" in line]
+    assert [end.split("[")[1].split("]")[0] for end in ends] == ["front", "left", "rear"]
+    assert sum("[front] line" in line for line in lines) == 45
+    before = 46 - sum("[rear]" in line for line in lines) + 1  # the line with the count is one of them
+    assert any(f"[rear] … and {before} more lines that are not shown before these:" in line for line in lines)
+    assert lines[-1].endswith("rear: ended")
+    assert lines[-2] == "[rear] RuntimeError: no luck"
+
+
+def test_end_that_was_shown_is_not_shown_again(caplog: pytest.LogCaptureFixture) -> None:
+    """Of what one second leaves out the end is shown, when the process ends; of what goes on, nothing is said twice."""
+    caplog.set_level("INFO")
+    log = ChildLog("front")
+    log.begin(SECOND_NS)
+    log.feed(b"x\n" * LINES_PER_S * 2 + b"last\n", SECOND_NS)
+    log.end()
+    more = LINES_PER_S + 1 - LAST_LINES
+    shown = [f"[front] … and {more} more lines that are not shown before these:", *["[front] x"] * 5, "[front] last"]
+    assert caplog.messages[LINES_PER_S:] == ["\n".join(shown)]
+    log.begin(700 * SECOND_NS)
+    log.feed(b"x\n" * LINES_PER_S * 2, 700 * SECOND_NS)
+    log.feed(b"well\n", 702 * SECOND_NS)
+    log.end()
+    assert caplog.messages[-2:] == [f"[front] … and {LINES_PER_S} more lines that are not shown", "[front] well"]
 
 
 def test_log_of_the_command_line_keeps_lines_for_the_supervisor() -> None:
@@ -184,11 +240,17 @@ ChildLog("rear").feed(b"help\\n", 10**9)
 for number in range(8):
     logging.getLogger("supervision").info("own %d", number)
 """
+    lines = log_of(program)
+    assert sum("[front]" in line for line in lines) < CHILDREN_AT_ONCE
+    assert sum("[rear] help" in line for line in lines) == 1
+    assert sum(" own " in line for line in lines) == 8
+
+
+def log_of(program: str) -> list[str]:
+    """Run a program, and return the lines of its log."""
     command = [sys.executable, "-c", program]
-    log = subprocess.run(command, cwd=PROJECT_FOLDER, capture_output=True, text=True, timeout=30, check=True).stderr
-    assert log.count("[front]") < AT_ONCE / 2
-    assert log.count("[rear] help") == 1
-    assert log.count(" own ") == 8
+    done = subprocess.run(command, cwd=PROJECT_FOLDER, capture_output=True, text=True, timeout=30, check=True)
+    return done.stderr.splitlines()
 
 
 def test_long_record_is_shown_without_its_middle() -> None:
@@ -197,9 +259,9 @@ def test_long_record_is_shown_without_its_middle() -> None:
     handler, text = OutputHandler(Output(write_fd), LineBudget()), "\n".join(map(str, range(1000)))
     handler.emit(logging.LogRecord("x", logging.INFO, "", 0, text, (), None))
     lines = os.read(read_fd, 65536).decode().splitlines()
-    assert len(lines) <= RESERVE
+    assert len(lines) == 12
     assert (lines[0], lines[-1]) == ("0", "999")
-    assert f"… {1000 - RESERVE + 1} lines that -v shows …" in lines
+    assert "… 989 lines that -v shows …" in lines
     os.close(read_fd)
     os.close(write_fd)
 
@@ -209,12 +271,12 @@ def test_lines_beyond_the_budget_are_counted_in_the_next_one() -> None:
     read_fd, write_fd = os.pipe()
     handler = OutputHandler(Output(write_fd), budget := LineBudget())
     record = logging.LogRecord("x", logging.INFO, "", 0, "one\ntwo", (), None)
-    for _ in range(AT_ONCE):
+    for _ in range(OWN_AT_ONCE):
         handler.emit(record)
-    budget._left += 2
+    budget._own.left += 2
     handler.emit(record)
     lines = os.read(read_fd, 65536).decode().splitlines()
-    assert len(lines) == AT_ONCE + 2
-    assert lines[-1] == f"two (and {AT_ONCE} lines before it that are not shown; -v shows all)"
+    assert len(lines) == OWN_AT_ONCE - 1 + 2
+    assert lines[-1] == f"two (and {OWN_AT_ONCE + 1} lines before it that are not shown; -v shows all)"
     os.close(read_fd)
     os.close(write_fd)

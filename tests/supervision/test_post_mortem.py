@@ -1,21 +1,26 @@
 """A process that dies leaves a file which says how, bounded, for its own user alone, and without secrets."""
 
 import os
+import shutil
 import signal
 import stat
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from shm.records import ChildRecord
+from supervision import exit_codes
 from supervision.end_report import End, report_of
+from supervision.leftovers import INSTANCE
 from supervision.masking import Mask, redacted
-from supervision.post_mortem import LARGEST_BYTES, MOST_WAITING, PostMortems
-from supervision.post_mortem_writer import KEPT, PATIENCE_S, write
-from supervision.process import Death, peek_dead_child, reap
+from supervision.post_mortem import LARGEST_BYTES, MOST_WAITING, PATIENCE_S, PostMortems
+from supervision.post_mortem_writer import KEPT, places_of, probe, write
+from supervision.process import PROJECT_FOLDER, Death, peek_dead_child, reap
 from tests.supervision.running import RunningSupervisor, wait_for
 
 SECOND_NS = 1_000_000_000
@@ -25,19 +30,24 @@ ONLY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a 
 def file_of(supervisor: RunningSupervisor, name: str, accept: Callable[[ChildRecord], bool]) -> str:
     """Return what the file says that the board names once the record is accepted."""
     record = supervisor.wait_until(name, lambda child: child.post_mortem is not None and accept(child))
-    assert record.post_mortem is not None
-    return Path(record.post_mortem).read_text()
+    return text_of(record.post_mortem)
+
+
+def text_of(path: str | None) -> str:
+    """Return what is in a file that is named already, and may still have to be written."""
+    assert path is not None
+    wait_for(Path(path).is_file, f"{path} is written")
+    return Path(path).read_text()
 
 
 def test_crash_leaves_a_file_that_the_board_and_the_log_name(tmp_path: Path) -> None:
     """Its last lines, how it ended, its last frame and its configuration, for nobody else to read."""
     with RunningSupervisor(tmp_path / "log", {"front": "crash_later", "rear": "crash"}) as supervisor:
         front = supervisor.wait_until("front", lambda child: child.post_mortem is not None)
-        path = Path(front.post_mortem or "")
-        text = path.read_text()
+        path, text = Path(front.post_mortem or ""), text_of(front.post_mortem)
         assert path.parent == supervisor.post_mortems
-        assert f"front: how it ended is in {path}" in supervisor.log
-        assert "front (camera), process" in text
+        assert f"front: ended (signal SIGSEGV, crashed); starts again at once; see {path}\n" in supervisor.log
+        assert f"front (camera), process {path.name.split('.')[1]}, ended" in text
         assert "ended with signal SIGSEGV" in text
         assert "crashed: ended with signal SIGSEGV" in text
         assert "64 x 48 bgr8, captured 0." in text
@@ -56,7 +66,8 @@ def test_hang_leaves_its_stack_and_the_lines_before_it(tmp_path: Path) -> None:
     with RunningSupervisor(tmp_path / "log", {"front": "hang"}) as supervisor:
         text = file_of(supervisor, "front", lambda child: child.error_code == "hung")
     assert "hung: silent for" in text
-    assert "in hang_in_c" in text
+    assert text.count("in hang_in_c") == 1
+    assert "0 restarts before; its supervisor was killing it" in text
     assert "about to hang" in text.partition("Last lines of its log")[2]
     assert "kernel state when it was asked where it is: S" in text
 
@@ -86,6 +97,27 @@ def test_end_that_was_asked_for_leaves_no_file(tmp_path: Path) -> None:
         assert not supervisor.post_mortems.exists()
 
 
+def test_refused_configuration_says_why_and_nothing_else(tmp_path: Path) -> None:
+    """There is no exception, and no log to look at; the last line about it names the file."""
+    with RunningSupervisor(tmp_path / "log", {"front": "refuse"}) as supervisor:
+        text = file_of(supervisor, "front", lambda child: child.state == "refused")
+        path = supervisor.post_mortems / "front.bad_configuration.txt"
+        assert f"front: refuses its configuration, and is not started again; see {path}\n" in supervisor.log
+    assert "bad_configuration: no such mode" in text
+    assert "where it ended itself, for the reason above" in text
+    assert "exception" not in text
+
+
+def test_file_is_named_as_soon_as_the_end_is(tmp_path: Path) -> None:
+    """The first record that tells of the end tells of the file, too: it goes into the robot's fault."""
+    with RunningSupervisor(tmp_path / "log", {"front": "work"}) as supervisor:
+        pid = supervisor.wait_until_working("front")
+        supervisor.post_mortems.parent.mkdir(exist_ok=True)
+        os.kill(pid, signal.SIGKILL)
+        front = supervisor.wait_until("front", lambda child: child.last_exit is not None)
+        assert front.post_mortem == str(supervisor.post_mortems / f"front.{pid}.txt")
+
+
 @ONLY_ROOT
 @pytest.mark.row("M33")
 @pytest.mark.parametrize("options", ["size=4k", "ro"])
@@ -94,15 +126,17 @@ def test_full_or_read_only_disk_costs_one_line(tmp_path: Path, options: str) -> 
     disk = tmp_path / "disk"
     disk.mkdir()
     fill = f"mount -t tmpfs -o size=4k,{options} full {disk} && (echo x > {disk}/x || true) 2>/dev/null"
+    lines = "could be written ("
     prefix = ["unshare", "--mount", "sh", "-c", f'{fill} && exec "$@"', "sh"]
     with RunningSupervisor(
         tmp_path / "log", {"front": "crash", "rear": "work"}, prefix=prefix, post_mortem_dir=disk
     ) as supervisor:
         other = supervisor.wait_until_working("rear")
-        wait_for(lambda: supervisor.log.count("front: no file about its end could be written") >= 2, "two lines")
+        wait_for(lambda: supervisor.log.count(lines) >= 2, "two lines")
         front = supervisor.wait_until("front", lambda child: child.restarts >= 2)
         assert front.post_mortem is None
-        assert supervisor.log.count("front: no file about its end could be written") <= 3
+        assert "; see " not in supervisor.log
+        assert supervisor.log.count(lines) <= 3
         assert supervisor.wait_until_working("rear") == other
         seen = Path(f"/proc/{supervisor.popen.pid}/root{disk}")  # ours is below what is mounted for the supervisor
         assert not any(path.is_file() and path.name != "x" for path in seen.rglob("*"))
@@ -140,9 +174,14 @@ def writers(supervisor: RunningSupervisor) -> list[psutil.Process]:
 
 
 @pytest.fixture
-def hung_writer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every writer that is started hang."""
+def hung_writer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let every writer that is started hang, and leave none behind."""
+    before = children()
     monkeypatch.setattr("supervision.post_mortem.WRITER", WRITER_HANGS["writer"])
+    yield
+    for pid in {*children()} - {*before}:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 @pytest.mark.usefixtures("hung_writer")
@@ -151,11 +190,12 @@ def test_writer_holds_nothing_of_ours(tmp_path: Path) -> None:
     read_fd, write_fd = os.pipe()
     os.set_inheritable(write_fd, True)
     files = PostMortems("spot", tmp_path)
-    files.keep("front", "crashed", "text", SECOND_NS)
+    files.turn(SECOND_NS)
     (pid,) = children()
     held = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
     assert os.readlink(f"/proc/self/fd/{write_fd}") not in held
     assert os.getsid(pid) == pid
+    assert psutil.Process(pid).environ()[INSTANCE] == "spot"
     end_writer(files, pid)
     os.close(read_fd)
     os.close(write_fd)
@@ -163,23 +203,52 @@ def test_writer_holds_nothing_of_ours(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("hung_writer")
 def test_what_waits_for_a_hung_disk_is_bounded_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A line when it does not answer, and one for what finds no place; once it answers, the files are written."""
+    """A line when it does not answer, and one for what finds no place; it is killed, and the files are written."""
     files = PostMortems("spot", tmp_path)
-    for number in range(MOST_WAITING + 2):
-        files.keep(f"cam{number}", "crashed", "text", SECOND_NS)
+    files.turn(SECOND_NS)
+    for number in range(MOST_WAITING + 1):
+        die(files, SECOND_NS, f"cam{number}")
     assert caplog.messages == [
-        f"cam{MOST_WAITING + 1}: no file about its end could be written (too many are waiting for the disk)"
+        f"cam{MOST_WAITING}: no file about its end could be written (too many are waiting for the disk)"
     ]
-    for second in (2, 3):
-        files.turn((PATIENCE_S + second) * SECOND_NS)
-    assert caplog.messages[1:] == ["cam0: no file about its end could be written (the disk does not answer)"]
     (pid,) = children()
+    os.kill(pid, signal.SIGSTOP)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("supervision.post_mortem.WRITER", "supervision.post_mortem_writer")
-        end_writer(files, pid)
-        turn_until(files, lambda: files.about(f"cam{MOST_WAITING}"))
-    assert files.about("cam0") is None
+        for second in (2, 3):
+            files.turn((PATIENCE_S + second) * SECOND_NS)
+        assert caplog.messages[1:] == ["no file about the end of a process could be written (the disk does not answer)"]
+        turn_until(files, lambda: files._writer is None, (PATIENCE_S + 3) * SECOND_NS)
+    assert files.about(f"cam{MOST_WAITING}") is None
+    assert files.about("cam0") == str(tmp_path / "spot" / "cam0.7.txt")
     assert len(list((tmp_path / "spot").iterdir())) == MOST_WAITING
+    assert len(caplog.messages) == 2
+
+
+def test_folder_is_decided_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A name is known at once, and holds: what cannot be written there is written nowhere, and no longer named."""
+    files = PostMortems("spot", tmp_path / "folder")
+    assert files.about("front") is None
+    turn_until(files, lambda: files._folder)
+    die(files, SECOND_NS)
+    assert files.about("front") == str(tmp_path / "folder" / "spot" / "front.7.txt")
+    turn_until(files, lambda: files._writer is None)
+    assert text_of(files.about("front")) == f"death at {SECOND_NS}"
+    shutil.rmtree(tmp_path / "folder")
+    (tmp_path / "folder").touch()
+    die(files, SECOND_NS, pid=8)
+    turn_until(files, lambda: files._writer is None)
+    assert files.about("front") is None
+    assert len(caplog.messages) == 1
+    assert "front: no file about its end could be written" in caplog.text
+
+
+def test_writer_ends_with_its_supervisor(tmp_path: Path) -> None:
+    """Also one that started too late to be told by the kernel: it writes nothing."""
+    command = [sys.executable, "-m", "supervision.post_mortem_writer", "1", "spot", str(tmp_path), "", "front", "7"]
+    ended = subprocess.run(command, cwd=PROJECT_FOLDER, stdin=subprocess.DEVNULL, check=False, capture_output=True)
+    assert (ended.returncode, ended.stdout) == (exit_codes.ORPHANED, b"")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_last_files_are_written_before_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -187,9 +256,9 @@ def test_last_files_are_written_before_the_end(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("supervision.post_mortem._LAST_WRITER_S", 20.0)
     files = PostMortems("spot", tmp_path)
     for child in ("front", "rear"):
-        files.keep(child, "crashed", "text", SECOND_NS)
+        die(files, SECOND_NS, child)
     files.finish()
-    assert {path.name for path in (tmp_path / "spot").iterdir()} == {"front.1.txt", "rear.1.txt"}
+    assert {path.name for path in (tmp_path / "spot").iterdir()} == {"front.7.txt", "rear.7.txt"}
     turn_until(files, lambda: not children())
 
 
@@ -204,23 +273,38 @@ def end_writer(files: PostMortems, pid: int) -> None:
     turn_until(files, lambda: pid not in children())
 
 
-def turn_until(files: PostMortems, done: Callable[[], object]) -> None:
+def turn_until(files: PostMortems, done: Callable[[], object], now_ns: int = 0) -> None:
     """Do what the supervisor's loop does until something is true."""
 
     def turn() -> bool:
         while death := peek_dead_child():
             reap(death)
-        files.turn(0)
+        files.turn(now_ns)
         return bool(done())
 
     wait_for(turn, "the files' turns")
 
 
-def keep(files: PostMortems, kind: str, now_ns: int) -> str | None:
-    """Let the child `front` die, and return the file that is named once it is written, if one is."""
-    files.keep("front", kind, f"death at {now_ns}", now_ns)
-    turn_until(files, lambda: files._writer is None)
-    return files.about("front")
+def die(
+    files: PostMortems, now_ns: int, child: str = "front", pid: int = 7, kind: str = "crashed", code: int = 1
+) -> None:
+    """Let a process of a child die."""
+    files.keep(child, kind, pid, code, f"death at {now_ns}", now_ns)
+
+
+@pytest.fixture
+def name_of(tmp_path: Path) -> Callable[..., str | None]:
+    """Lets the child `front` die and its file be written: the name of the file that tells about it, if one does."""
+    files = PostMortems("spot", tmp_path)
+
+    def name(now_s: float, **how: Any) -> str | None:
+        die(files, round(now_s * SECOND_NS), **how)
+        turn_until(files, lambda: files._writer is None)
+        path = files.about("front")
+        assert path is None or Path(path).is_file(), "it is there"
+        return Path(path).name if path else None
+
+    return name
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can freeze a disk")
@@ -238,8 +322,7 @@ def test_frozen_disk(tmp_path: Path) -> None:
             front = supervisor.wait_until("front", lambda child: child.restarts >= 2)
             assert front.post_mortem is None
             assert succeeds("fsfreeze", "-u", disk)
-            front = supervisor.wait_until("front", lambda child: child.post_mortem is not None)
-            assert Path(front.post_mortem or "").is_file()
+            assert file_of(supervisor, "front", lambda child: child.restarts > 0)
     finally:
         succeeds("fsfreeze", "-u", disk)
         wait_for(lambda: succeeds("umount", disk), "it is free")
@@ -253,56 +336,71 @@ def succeeds(*command: str | Path) -> bool:
         return False
 
 
-def write_front(tmp_path: Path, content: bytes = b"text") -> str | None:
-    """Write the next file of the child `front`, in this process."""
-    return write("spot", "front", content, tmp_path, {}).get("path")
+def write_front(tmp_path: Path, content: bytes = b"text", label: str = "7") -> Path | None:
+    """Write a file of the child `front`, in this process."""
+    folder = write("front", label, content, places_of("spot", tmp_path, {})).get("folder")
+    return Path(folder, f"front.{label}.txt") if folder else None
 
 
 def test_newest_five_are_kept(tmp_path: Path) -> None:
     """Over the runs of the supervisor, too; of other children and of other files nothing is removed."""
     (tmp_path / "spot").mkdir()
-    for foreign in ("front.txt", "front2.1.txt", "rear.1.txt"):
-        (tmp_path / "spot" / foreign).touch()
-    paths = [write_front(tmp_path, f"death {number}".encode()) for number in range(8)]
+    others = {"front.txt", "front2.1.txt", "rear.1.txt", "front.absent.txt"}
+    for other in others:
+        (tmp_path / "spot" / other).touch()
+    for pid in (30, 7, 12, 5, 30, 28, 40, 6):
+        path = write_front(tmp_path, b"of %d" % pid, str(pid))
     kept = {path.name for path in (tmp_path / "spot").iterdir()}
-    assert kept == {*(f"front.{number}.txt" for number in range(4, 9)), "front.txt", "front2.1.txt", "rear.1.txt"}
-    assert len([name for name in kept if name.startswith("front.") and name != "front.txt"]) == KEPT
-    assert paths[-1] == str(tmp_path / "spot" / "front.8.txt")
-    assert Path(paths[-1] or "").read_text() == "death 7"
+    assert kept == {*(f"front.{pid}.txt" for pid in (5, 30, 28, 40, 6)), *others}
+    assert len(kept - others) == KEPT
+    assert path is not None
+    assert path.read_text() == "of 6"
 
 
-def test_any_number_is_counted_on(tmp_path: Path) -> None:
-    """A file with a huge number does not make each later death take the place of the one before it."""
+def test_newest_is_kept_whatever_the_clock_says(tmp_path: Path) -> None:
+    """A computer without a battery begins each day in 1970."""
+    for pid in range(1, 6):
+        write_front(tmp_path, label=str(pid))
+    for path in (tmp_path / "spot").iterdir():
+        os.utime(path, (1 << 32, 1 << 32))
+    for pid in (8, 9):
+        write_front(tmp_path, label=str(pid))
+    assert {"front.8.txt", "front.9.txt"} < {path.name for path in (tmp_path / "spot").iterdir()}
+
+
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
+    """By the next one, which begins a file of its own: two never write into the same one."""
     (tmp_path / "spot").mkdir()
-    (tmp_path / "spot" / "front.999999999.txt").touch()
-    assert [Path(write_front(tmp_path) or "").name for _ in range(2)] == [
-        "front.1000000000.txt",
-        "front.1000000001.txt",
-    ]
+    for other in ("front.new.123", "rear.new.123"):
+        (tmp_path / "spot" / other).touch()
+    write_front(tmp_path)
+    assert {path.name for path in (tmp_path / "spot").iterdir()} == {"front.7.txt", "rear.new.123"}
 
 
-def test_an_hour_of_deaths_is_few_files(tmp_path: Path) -> None:
+def test_an_hour_of_deaths_is_few_files(name_of: Callable[..., str | None]) -> None:
     """Twice a minute: three files, then one every ten minutes; the others are told the newest of their kind."""
-    files, names = PostMortems("spot", tmp_path), set()
-    for death in range(120):
-        path = keep(files, "crashed", death * 30 * SECOND_NS + SECOND_NS)
-        assert path is not None
-        names.add(path)
+    names = {name_of(1 + death * 30, pid=death + 1) for death in range(120)}
+    assert None not in names
     assert 7 <= len(names) <= 9
-    hung = keep(files, "hung", 3600 * SECOND_NS)
-    assert hung is not None
-    assert hung not in names, "another kind has its own turn"
+    assert name_of(3600, pid=777, kind="hung", code=-9) == "front.777.txt", "a hang has its own turn"
 
 
-def test_file_that_was_pushed_out_is_not_named(tmp_path: Path) -> None:
-    """After five newer ones of other kinds nothing is named rather than a file that is gone."""
-    files = PostMortems("spot", tmp_path)
-    for number in range(3):
-        assert keep(files, "crashed", SECOND_NS + number)
-    assert keep(files, "crashed", SECOND_NS + 3) == str(tmp_path / "spot" / "front.3.txt")
-    for number in range(KEPT):
-        assert keep(files, f"other {number}", SECOND_NS + 4)
-    assert keep(files, "crashed", SECOND_NS + 5) is None
+def test_file_that_is_named_was_not_pushed_out(name_of: Callable[..., str | None]) -> None:
+    """Whatever comes between two crashes: the file that the second one is told is there."""
+    kinds = ["crashed", "hung", "frozen", "absent", "corrupt"]
+    for death in range(60):
+        assert name_of(1 + death * 20, pid=death + 1, kind=kinds[death % len(kinds)], code=-9)
+
+
+def test_camera_that_is_away_pushes_nothing_out(name_of: Callable[..., str | None], tmp_path: Path) -> None:
+    """One file about that, written anew every ten minutes, beside those about crashes."""
+    crashed = name_of(1, pid=5, code=-11)
+    for minute in range(0, 90, 4):
+        assert name_of(minute * 60 + 2, pid=100 + minute, kind="absent", code=exit_codes.CAMERA_FAILED) is not None
+    files = {path.name: path.read_text() for path in (tmp_path / "spot").iterdir()}
+    assert files.keys() == {crashed, "front.absent.txt"}
+    assert int(files["front.absent.txt"].split()[-1]) > 75 * 60 * SECOND_NS
+    assert name_of(90 * 60, kind="read_failed", code=exit_codes.CAMERA_FAILED) == "front.read_failed.txt"
 
 
 def test_nobody_else_chooses_where_it_is_written(tmp_path: Path) -> None:
@@ -315,7 +413,8 @@ def test_nobody_else_chooses_where_it_is_written(tmp_path: Path) -> None:
     assert list(victim.iterdir()) == []
     (tmp_path / "spot").unlink()
     (tmp_path / "spot").mkdir()
-    (tmp_path / "spot" / "front.new").symlink_to(victim / "file")
+    for name in ("front.7.txt", f"front.new.{os.getpid()}"):
+        (tmp_path / "spot" / name).symlink_to(victim / "file")
     assert write_front(tmp_path) is not None
     assert not (victim / "file").exists()
 
@@ -335,9 +434,11 @@ def test_folder_that_was_prepared_stays_as_it_is(tmp_path: Path) -> None:
     path = write_front(tmp_path)
     assert path is not None
     assert stat.S_IMODE((tmp_path / "spot").stat().st_mode) == 0o755
-    assert stat.S_IMODE(Path(path).stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     (tmp_path / "spot").chmod(0o775)
-    assert write("spot", "front", b"text", tmp_path, {}) == {"why": f"{tmp_path}: others may write to spot in it"}
+    why = {"why": f"{tmp_path}: others may write to spot in it"}
+    assert write("front", "7", b"text", places_of("spot", tmp_path, {})) == why
+    assert probe(places_of("spot", tmp_path, {})) == why
 
 
 @pytest.mark.parametrize(
@@ -357,8 +458,12 @@ def test_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: di
     (tmp_path / "no").touch()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     given = {key: value.format(tmp_path) for key, value in environment.items()}
-    path = str(tmp_path / expected / "front.1.txt")
-    assert write("spot", "front", b"text", None, given) == {"path": path}
+    folder = tmp_path / expected
+    assert probe(places_of("spot", None, given)) == {"folder": str(folder)}
+    assert not folder.exists(), "who only looks leaves no empty folder of the instance behind"
+    assert write("front", "7", b"text", places_of("spot", None, given)) == {"folder": str(folder)}
+    assert [path.name for path in folder.iterdir()] == ["front.7.txt"]
+    assert list(folder.parent.iterdir()) == [folder]
 
 
 def test_file_is_bounded_whatever_is_in_it() -> None:
@@ -387,7 +492,8 @@ CONFIGURATION = """{"supervisor_pid": 7, "robot": {"hostname": "10.0.0.3", "guid
  "secret": "s3cr3t-\\"x", "username": "somebody", "password": null, "payload_credentials_file": "/opt/credentials"},
  "camera": {"device": "rtsp://user:p%40ssw0rd@cam/x?token=abcdefg&a=1",
  "parameters": {"pass": "open sesame", "gain": 2}, "camera_interface": {"factory": "a:B",
- "arguments": {"api_key": "key-123456", "port": 5, "list": ["plain words", "/dev/video4"]}}}}"""
+ "arguments": {"api_key": "key-123456", "port": 5, "list": ["plain words", "/dev/video4"], "mode": "silent",
+ "token": "ordinary"}}}}"""
 
 
 def test_configuration_is_shown_without_secrets() -> None:
@@ -415,6 +521,7 @@ def test_configuration_is_shown_without_secrets() -> None:
         ("GET /x?token=abcdefg&a=1, key key-123456 abcdefg", "GET /x?…, key … …"),
         ("nothing of somebody", "nothing of somebody"),
         ("open sesame, plain words, no /dev/video4", "…, …, no /dev/video4"),
+        ("it is silent, ordinary as it is", "it is silent, … as it is"),
         ("in URLs s3cr3t-%22x open%20sesame open+sesame, as bytes dXNlcjpwQHNzdzByZA==", "in URLs … … …, as bytes …"),
     ],
 )
@@ -427,7 +534,7 @@ def test_child_that_tells_everything_tells_no_secret(tmp_path: Path) -> None:
     """Neither the log nor the board nor the file shows the password of a camera that its worker repeats."""
     with RunningSupervisor(tmp_path / "log", {"user:cam-password@front": "tell"}) as supervisor:
         front = supervisor.wait_until("front", lambda child: child.post_mortem is not None)
-        shown = supervisor.log, f"{front}", Path(front.post_mortem or "").read_text()
+        shown = supervisor.log, f"{front}", text_of(front.post_mortem)
     for text in shown:
         assert "cannot open test://front/tell" in text
         assert "cam-password" not in text
@@ -449,12 +556,3 @@ def test_credentials_in_a_file_are_masked(tmp_path: Path) -> None:
 def test_short_words_are_no_secrets() -> None:
     """What is found in ordinary words is not taken out of them."""
     assert Mask('{"robot": {"guid": "g", "secret": "any"}}')(b"nothing of anybody") == b"nothing of anybody"
-
-
-def test_no_file_after_one_that_was_removed(tmp_path: Path) -> None:
-    """Whoever removes the files sees new ones, with numbers from the beginning."""
-    with RunningSupervisor(tmp_path / "log", {"front": "crash_later"}) as supervisor:
-        supervisor.wait_until("front", lambda child: child.post_mortem is not None)
-        for path in supervisor.post_mortems.iterdir():
-            path.unlink()
-        wait_for((supervisor.post_mortems / "front.1.txt").exists, "a new file")
