@@ -1,5 +1,6 @@
 """A process that dies leaves a file which says how, bounded, for its own user alone, and without secrets."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -192,8 +193,8 @@ def test_writer_holds_nothing_of_ours(tmp_path: Path) -> None:
     files = PostMortems("spot", tmp_path)
     files.turn(SECOND_NS)
     (pid,) = children()
-    held = [os.readlink(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()]
-    assert os.readlink(f"/proc/self/fd/{write_fd}") not in held
+    theirs = os.readlink(f"/proc/self/fd/{write_fd}")
+    assert theirs not in held_by(pid)
     assert os.getsid(pid) == pid
     assert psutil.Process(pid).environ()[INSTANCE] == "spot"
     end_writer(files, pid)
@@ -260,6 +261,15 @@ def test_last_files_are_written_before_the_end(tmp_path: Path, monkeypatch: pyte
     files.finish()
     assert {path.name for path in (tmp_path / "spot").iterdir()} == {"front.7.txt", "rear.7.txt"}
     turn_until(files, lambda: not children())
+
+
+def held_by(pid: int) -> list[str]:
+    """What a process has open, of which some may be closed meanwhile."""
+    held = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            held.append(os.readlink(entry))
+    return held
 
 
 def children() -> list[int]:
