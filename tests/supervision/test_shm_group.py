@@ -33,9 +33,12 @@ sys.exit(exit_code_of(lambda: check(settings)))
 
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run Python with these arguments to its end."""
+    """Run Python with these arguments to its end; not under coverage, whose files another user could not write."""
     argv = [sys.executable, *arguments]
-    return subprocess.run(argv, cwd=PROJECT_FOLDER, capture_output=True, text=True, check=False, timeout=60)
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")}
+    return subprocess.run(
+        argv, cwd=PROJECT_FOLDER, env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
 
 
 @pytest.mark.parametrize(

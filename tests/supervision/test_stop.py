@@ -121,7 +121,8 @@ def importing(folder: Path, *prefix: str, stdin: int = subprocess.DEVNULL, code:
     slow.parent.mkdir()
     slow.write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)\n")
     command = [*prefix, sys.executable, str(PROJECT_FOLDER / "supervisor.py"), "--simulate"]
-    environment = {**os.environ, "PYTHONPATH": str(slow.parent)}
+    own = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE")}  # it has handlers, too
+    environment = {**own, "PYTHONPATH": str(slow.parent)}
     with subprocess.Popen(
         command, env=environment, stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as started:
