@@ -160,7 +160,7 @@ def test_a_change_of_size_is_a_new_ring() -> None:
         ("0.2: crash", exit_codes.INTERNAL_ERROR, None),
         ("0.2: exit 3", 3, None),
         ("0.2: segfault", -signal.SIGSEGV, None),
-        ("0.2: explode", exit_codes.BAD_CONFIGURATION, "bad_configuration"),
+        ("0.2: corrupt", exit_codes.BAD_CONFIGURATION, "bad_configuration"),
     ],
 )
 def test_failures_end_the_process_with_their_code_and_reason(script: str, code: int, error: str | None) -> None:

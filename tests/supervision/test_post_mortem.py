@@ -174,6 +174,15 @@ def writers(supervisor: RunningSupervisor) -> list[psutil.Process]:
     return [each for each in supervisor.processes() if WRITER_HANGS["writer"] in each.cmdline()]
 
 
+_of_others: set[int] = set()
+
+
+@pytest.fixture(autouse=True)
+def _own_children() -> None:
+    _of_others.clear()
+    _of_others.update(children())
+
+
 @pytest.fixture
 def hung_writer(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let every writer that is started hang, and leave none behind."""
@@ -273,8 +282,8 @@ def held_by(pid: int) -> list[str]:
 
 
 def children() -> list[int]:
-    """The processes that this one has."""
-    return [process.pid for process in psutil.Process().children()]
+    """The processes that this one has got in this test; what other tests' libraries left behind is none."""
+    return [process.pid for process in psutil.Process().children() if process.pid not in _of_others]
 
 
 def end_writer(files: PostMortems, pid: int) -> None:
