@@ -42,7 +42,8 @@ _ADVICE = {  # by error code; the sentences of the others say what to do
     "bad_configuration": "Correct its configuration" + _RELOAD,
 }
 _AGAIN = "It is tried again by itself."
-_FINAL = ("unkillable", "refused")  # states that somebody has to end
+_FINAL_STATES = ("unkillable", "refused")  # that somebody has to end …
+_FINAL_ERRORS = ("shm_full", "shm_foreign")  # … and errors
 _FROM_OUTSIDE = ("signal SIGKILL", "signal SIGTERM")
 _WHO_KILLS = "Killed from outside: by a person, or by the kernel if memory ran out (dmesg says so)."
 _DETAILS = " details: "
@@ -76,7 +77,7 @@ def capture_failure(source_name: str, record: ChildRecord, details: str | None) 
         advice = "Unplug the camera; if it stays so, restart this computer."
         return _fault(source_name, what, advice, details=details, is_final=True)
     advice = _WHO_KILLS if _was_killed(record) else _ADVICE.get(record.error_code or "crashed", "")
-    is_final = record.state in _FINAL
+    is_final = record.state in _FINAL_STATES or record.error_code in _FINAL_ERRORS
     again = _AGAIN if advice and not is_final else ""
     return _fault(source_name, _how_it_ended(record), advice, again, details=details, is_final=is_final)
 

@@ -41,7 +41,7 @@ def main(folder: Path) -> None:
             pipeline.wait(lambda name=name: pipeline.answers(name), f"{name} answers", PATIENCE_S)  # type: ignore[misc]
         rear = pipeline.child("rear")
         fill(ballast)
-        old = pipeline.kill("front", signal.SIGTERM)  # a planned end is no fault that would keep its words
+        old = pipeline.kill("front", signal.SIGKILL)
 
         def is_refused() -> bool:
             fill(ballast)  # the camera's old ring makes room for the next one, too

@@ -116,7 +116,7 @@ def test_a_name_that_another_user_took(pipeline: Pipeline) -> None:
     """The worker ends with 71, board and robot say why; the others run on; once it is free, it is taken again."""
     path, other = ring_path(pipeline, "taken"), pipeline.child("other")
     os.chown(path, FOREIGN_UID, -1)
-    pipeline.kill("taken", signal.SIGTERM)  # a planned end is no fault that would keep its words
+    pipeline.kill("taken", signal.SIGKILL)
     pipeline.wait(lambda: pipeline.child("taken").last_exit == "exit code 71", "it ends with 71", PATIENCE_S)
     record = pipeline.child("taken")
     assert record.error_code == "shm_foreign"
