@@ -13,7 +13,7 @@ _HALF = 0.5
 
 
 def damage(path: Path, injection: Injection) -> Iterator[float]:
-    """Do this kind of damage, as a fault's steps. A ring that is not there at this moment is left alone."""
+    """Do this kind of damage, as a fault's steps. A ring that is not there at this moment is left alone, as it is without room."""
     noise = random.Random(injection.index)  # noqa: S311  no secrecy
     try:
         match injection.kind:
@@ -32,7 +32,7 @@ def damage(path: Path, injection: Injection) -> Iterator[float]:
                 yield injection.hold_s
                 if path.stat().st_uid == _FOREIGN_UID:
                     path.unlink()
-    except (FileNotFoundError, layout.LayoutError):
+    except (OSError, layout.LayoutError):
         return
 
 
@@ -67,8 +67,11 @@ def _damaged_counters(path: Path, noise: random.Random, *, all_slots: bool) -> l
 def _replace(path: Path, data: bytes, uid: int | None = None) -> None:
     aside = path.with_name(f"chaos.{path.name}")
     path.stat()  # only what is there can be replaced
-    aside.write_bytes(data)
-    aside.chmod(0o600)
-    if uid is not None:
-        os.chown(aside, uid, uid)
-    aside.replace(path)
+    try:
+        aside.write_bytes(data)
+        aside.chmod(0o600)
+        if uid is not None:
+            os.chown(aside, uid, uid)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
