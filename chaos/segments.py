@@ -13,7 +13,7 @@ _HALF = 0.5
 
 
 def damage(path: Path, injection: Injection) -> Iterator[float]:
-    """Do this kind of damage, as a fault's steps. A ring that is not there at this moment is left alone, as it is without room."""
+    """Do this kind of damage, in steps. A ring that is not there is left alone, and each if there is no room."""
     noise = random.Random(injection.index)  # noqa: S311  no secrecy
     try:
         match injection.kind:
