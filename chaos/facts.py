@@ -135,7 +135,6 @@ class RobotSeen:
     registered: bool
     faults: tuple[str, ...]
     looks: int
-    clock_offset: float
 
 
 @dataclass(frozen=True)

@@ -156,14 +156,7 @@ class Faults:
 
     def _supervisor_kill(self, injection: Injection) -> Steps:
         """Kill it, perhaps after one or two of its children; all of them have to go, and the next one has to sweep."""
-        before = [
-            None,
-            ("front", signal.SIGKILL),
-            (SERVICER, signal.SIGKILL),
-            ("rear", signal.SIGSTOP),
-            ("top", signal.SIGTERM),
-        ]
-        first = before[min(int(injection.figure), len(before) - 1)]
+        first = _BEFORE_IT[min(int(injection.figure), len(_BEFORE_IT) - 1)]
         if first is not None and (pid := self._pipeline.running_pid(first[0])):
             os.kill(pid, first[1])
         process = self._pipeline.process

@@ -155,7 +155,6 @@ class Runner:
                 SERVICE_NAME in self._robot.services,
                 faults,
                 self._robot.calls["RobotStateService/GetRobotState"],
-                self._robot.now_ns() / 1e9 - time.monotonic(),
             )
         )
 

@@ -1,14 +1,12 @@
 """The log's lines about faults: when one is raised, and when it is over; not each time if it comes and goes."""
 
-import json
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from servicer.fault import Fault
+from supervision.lifeline import fitting
 from supervision.sparing import Sparing
-
-_MOST_BYTES = 1500  # a report to the supervisor has 4,096, and says more than this
 
 _log = logging.getLogger(__name__)
 
@@ -36,13 +34,7 @@ class FaultLog:
                 _log.info("fault over: %s after %.0f s", name, stood_s)
 
 
-def short(names: Iterable[str]) -> list[str]:
+def short(names: Collection[str]) -> list[str]:
     """As many of these as a report has room for, and then how many more there are."""
-    kept: list[str] = []
-    left_bytes, names = _MOST_BYTES, list(names)
-    for name in names:
-        left_bytes -= len(json.dumps(name, ensure_ascii=False).encode()) + 1
-        if left_bytes < 0:
-            return [*kept, f"and {len(names) - len(kept)} more"]
-        kept.append(name)
-    return kept
+    kept = fitting(names)
+    return kept if len(kept) == len(names) else [*kept, f"and {len(names) - len(kept)} more"]

@@ -1,20 +1,17 @@
 """The simulated robot as a child of the supervisor."""
 
-import json
 import time
-from collections.abc import Iterable
 
 from pydantic import ValidationError
 
 from simulated_robot.robot import SimulatedRobot
 from simulated_robot.standalone import explain
 from supervision import exit_codes
-from supervision.lifeline import Lifeline
+from supervision.lifeline import Lifeline, fitting
 from supervision.settings import SimulatedRobotConfiguration, what_is_wrong
 
 BEAT_WITHIN_S = 2.0
 BEAT_INTERVAL_S = 0.25
-NAMES_BYTES = 1500  # of each list in a beat: the whole report must fit into lifeline.REPORT_LINE_BYTES
 
 
 def run_supervised(report_fd: int) -> int:
@@ -44,15 +41,3 @@ def _run(lifeline: Lifeline, configuration: SimulatedRobotConfiguration) -> None
             lifeline.promise(BEAT_WITHIN_S, faults=fitting(faults), services=fitting(robot.services))
             lifeline.end_if_orphaned()
             time.sleep(BEAT_INTERVAL_S)
-
-
-def fitting(names: Iterable[str]) -> list[str]:
-    """Return the first of `names` whose JSON takes at most NAMES_BYTES."""
-    kept: list[str] = []
-    used_bytes = 2  # the brackets
-    for name in names:
-        used_bytes += len(json.dumps(name)) + 1
-        if used_bytes > NAMES_BYTES:
-            break
-        kept.append(name)
-    return kept

@@ -1,7 +1,6 @@
 """Which cameras this computer has, asked of a child: a driver may hang or crash there, and not in the supervisor."""
 
 import contextlib
-import ctypes
 import json
 import os
 import signal
@@ -13,12 +12,12 @@ from typing import Any
 from supervision import exit_codes
 from supervision.configuration import ConfigurationError, source_name
 from supervision.crew import MODULES
+from supervision.lifeline import die_with_parent
 from supervision.process import PROJECT_FOLDER
 from supervision.settings import without_credentials
 
 _PATIENCE_S = 20.0
 _KILLED_S = 1.0  # whoever is there so long after SIGKILL is held by a driver
-_PR_SET_PDEATHSIG = 1
 
 
 class NoCameraFoundError(Exception):
@@ -84,7 +83,6 @@ def _listing(module: str, patience_s: float) -> bytes:
 @contextlib.contextmanager
 def _lister(module: str) -> Iterator["subprocess.Popen[bytes]"]:
     """Run the lister inside `with`; afterwards its whole group is killed, and not waited for if a driver holds it."""
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
     lister = subprocess.Popen(  # noqa: S603 - our own module, and no shell
         [sys.executable, "-m", module, "--list"],
         stdin=subprocess.DEVNULL,
@@ -92,7 +90,7 @@ def _lister(module: str) -> Iterator["subprocess.Popen[bytes]"]:
         cwd=PROJECT_FOLDER,
         env={**os.environ, "PYTHONPATH": str(PROJECT_FOLDER)},
         start_new_session=True,
-        preexec_fn=lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0),  # noqa: PLW1509 - we have no threads yet
+        preexec_fn=die_with_parent,  # noqa: PLW1509 - we have no threads yet
     )
     try:
         yield lister

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from shm import names
 from supervision.camera_settings import OTHER_CHILDREN
+from supervision.process import stat_of
 
 INSTANCE = "SPOT_CAMERAS_INSTANCE"
 POST_MORTEM = "post-mortem"  # in a child's place: what writes files about dead processes, which no camera waits for
@@ -36,7 +37,7 @@ class Leftover:
 
     def is_gone(self) -> bool:
         """Whether it holds nothing any more, like a dead one that nobody has reaped."""
-        fields = _stat(self.pid)
+        fields = stat_of(self.pid)
         return not fields or fields[_STATE] in ("Z", "X") or fields[_STARTED] != self.started
 
     def require_gone(self) -> None:
@@ -87,7 +88,7 @@ def _left_of(instance: str) -> Iterator[Leftover]:
     spared = {os.getpid(), *_ancestors(os.getpid())}
     for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):
         environment = {} if pid in spared else _environment(pid)
-        if tags <= environment.items() and (fields := _stat(pid)):
+        if tags <= environment.items() and (fields := stat_of(pid)):
             yield Leftover(pid, environment.get(_CHILD, ""), fields[_STARTED])
 
 
@@ -105,15 +106,6 @@ def _environment(pid: int) -> dict[str, str]:
 
 def _ancestors(pid: int) -> Iterator[int]:
     while pid > 1:
-        fields = _stat(pid)
+        fields = stat_of(pid)
         pid = int(fields[_PARENT]) if fields else 0
         yield pid
-
-
-def _stat(pid: int) -> list[str]:
-    """What follows the name in /proc/pid/stat: state, parent, …; nothing if there is no such process."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-            return file.read().rpartition(")")[2].split()
-    except OSError:
-        return []

@@ -24,12 +24,15 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterable
 from typing import Any, Literal, NoReturn
 
 from supervision import exit_codes
 
 REPORT_LINE_BYTES = 4096
 MIN_BEAT_INTERVAL_S = 0.1  # at most ten beats a second, however fast the camera
+
+NAMES_BYTES = 1500  # of a list of names, of which a report may have two
 
 _PR_SET_PDEATHSIG = 1
 ERROR_CHARACTERS = 600  # at most six bytes each: fits into a report whatever they are
@@ -51,6 +54,23 @@ ErrorCode = Literal[
 ]
 
 
+def fitting(names: Iterable[str]) -> list[str]:
+    """Return the first of `names`: as many as take NAMES_BYTES in a report at most."""
+    kept: list[str] = []
+    left_bytes = NAMES_BYTES - len("[]")
+    for name in names:
+        left_bytes -= len(json.dumps(name)) + len(",")
+        if left_bytes < 0:
+            break
+        kept.append(name)
+    return kept
+
+
+def die_with_parent() -> None:
+    """Let the kernel kill this process when its parent dies. One that is dead already is missed: ask for its pid."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
 class Lifeline:
     """The one connection of a child process to the supervisor that started it.
 
@@ -70,7 +90,7 @@ class Lifeline:
 
         Ends the process with `exit_codes.ORPHANED` when the supervisor is already gone.
         """
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        die_with_parent()
         faulthandler.enable()
         faulthandler.register(signal.SIGUSR1, all_threads=True)
         signal.signal(signal.SIGTERM, self._on_sigterm)

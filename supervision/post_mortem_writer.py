@@ -7,12 +7,10 @@ last four may be empty.
 """
 
 import contextlib
-import ctypes
 import errno
 import json
 import os
 import re
-import signal
 import stat
 import sys
 import tempfile
@@ -20,19 +18,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from supervision import exit_codes
+from supervision.lifeline import die_with_parent
 
 KEPT = 5
 
 _OURS = "spot-cameras"
 _WRITABLE_BY_OTHERS = stat.S_IWGRP | stat.S_IWOTH
 _COARSEST_NS = 2_000_000_000  # of the file systems' times: FAT's
-_PR_SET_PDEATHSIG = 1
 
 
 def main() -> int:
     """Write the file, unless the supervisor is gone; what the kernel holds ends as soon as that lets it go."""
     supervisor_pid, instance, chosen, folder, child, label = sys.argv[1:]
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    die_with_parent()
     if os.getppid() != int(supervisor_pid):
         return exit_codes.ORPHANED
     places = [*places_of(instance, Path(chosen) if chosen else None, os.environ)]

@@ -82,11 +82,8 @@ class ChildProcess:
 
     def kernel_state(self) -> str:
         """Return the state letter of /proc/pid/stat: T is stopped, D is held by a driver; ? when it cannot be read."""
-        try:
-            stat = Path(f"/proc/{self.pid}/stat").read_text()
-        except OSError:
-            return "?"
-        return stat.rpartition(")")[2].split()[0]
+        fields = stat_of(self.pid)
+        return fields[0] if fields else "?"
 
     def own_memory_bytes(self) -> int:
         """Return the memory that is the process's alone, swapped out or not; what lies in /dev/shm is not counted.
@@ -130,6 +127,14 @@ class Death(NamedTuple):
             return f"signal {signal.Signals(-self.returncode).name}"
         except ValueError:
             return f"signal {-self.returncode}"
+
+
+def stat_of(pid: int) -> list[str]:
+    """Return what follows the name in /proc/pid/stat: state, parent, …; nothing if there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
 
 
 def peek_dead_child() -> Death | None:

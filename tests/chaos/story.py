@@ -85,7 +85,7 @@ class Story:
             for camera in CAMERAS:
                 self._deliver(camera.name)
             self.tell(self.call(), Tick(self.t), IntruderSeen(self.t, "PERMISSION_DENIED", 400))
-            self.tell(RobotSeen(self.t, self.answers, True, self.faults, round(self.t / 2), 5000.0))
+            self.tell(RobotSeen(self.t, self.answers, True, self.faults, round(self.t / 2)))
             if round(self.t * FPS) % 20 == 0:
                 self._look_at_resources()
 

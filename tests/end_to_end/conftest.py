@@ -17,6 +17,5 @@ CAMERAS: dict[str, dict[str, Any]] = {
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """Two synthetic cameras, registered with a simulated robot."""
     with running_pipeline(tmp_path_factory.mktemp("pipeline"), CAMERAS) as pipeline:
-        for name in CAMERAS:
-            pipeline.wait(lambda name=name: pipeline.answers(name), f"{name} answers", 20)  # type: ignore[misc]
+        pipeline.wait_for_images(CAMERAS, 20)
         yield pipeline

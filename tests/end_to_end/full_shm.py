@@ -37,8 +37,7 @@ def main(folder: Path) -> None:
     """Fill /dev/shm, kill a worker and take the board away; then make room again."""
     assert names.free_bytes() < LARGEST_SHM_BYTES, "not the real one"
     with running_pipeline(folder, CAMERAS) as pipeline, BALLAST.open("wb", buffering=0) as ballast:
-        for name in CAMERAS:
-            pipeline.wait(lambda name=name: pipeline.answers(name), f"{name} answers", PATIENCE_S)  # type: ignore[misc]
+        pipeline.wait_for_images(CAMERAS, PATIENCE_S)
         rear = pipeline.child("rear")
         fill(ballast)
         old = pipeline.kill("front", signal.SIGKILL)

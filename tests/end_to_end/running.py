@@ -1,6 +1,7 @@
 """A whole pipeline as a person starts it, next to a simulated robot that the test can command."""
 
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,11 @@ class Pipeline:
     def wait(self, condition: Callable[[], object], what: str, within_s: float) -> float:
         """Wait for a condition; returns the seconds it took, and fails with the end of the log."""
         return wait(condition, what, within_s, self.log)
+
+    def wait_for_images(self, sources: Iterable[str], within_s: float) -> None:
+        """Wait until each of these sources has answered, so long for each."""
+        for source in sources:
+            self.wait(functools.partial(self.answers, source), f"{source} answers", within_s)
 
     def log(self) -> str:
         """The end of the supervisor's output."""

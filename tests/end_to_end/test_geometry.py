@@ -70,8 +70,7 @@ def robot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     folder: Path = tmp_path_factory.mktemp("geometry")
     (folder / "front.yaml").write_text(CALIBRATION)
     with running_pipeline(folder, CAMERAS) as pipeline:
-        for name in CAMERAS:
-            pipeline.wait(lambda name=name: pipeline.answers(name), f"{name} answers", 20)  # type: ignore[misc]
+        pipeline.wait_for_images(CAMERAS, 20)
         yield pipeline
 
 

@@ -42,8 +42,7 @@ GONE = {"gone": {"device": "/dev/video99", "required": False}}
 def tested(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """A pipeline of every kind of camera whose pictures fit into a JPEG."""
     with running_pipeline(tmp_path_factory.mktemp("tested"), CAMERAS) as pipeline:
-        for name in SOURCES:
-            pipeline.wait(lambda name=name: pipeline.answers(name), f"{name} answers", 20)  # type: ignore[misc]
+        pipeline.wait_for_images(SOURCES, 20)
         yield pipeline
 
 

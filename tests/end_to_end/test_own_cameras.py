@@ -36,8 +36,7 @@ def cameras(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
         "gone": own("web_cam:FileCam", "/no/such/video"),
     }
     with running_pipeline(folder, tables) as pipeline:
-        for name in ("film", "contrast"):
-            pipeline.wait(lambda name=name: pipeline.answers(name), f"{name} answers", 30)  # type: ignore[misc]
+        pipeline.wait_for_images(("film", "contrast"), 30)
         yield pipeline
 
 

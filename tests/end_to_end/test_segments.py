@@ -70,8 +70,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory, living_instance: RingWrit
     names.path_of(names.aside_name(names.segment_name(instance, "wide"), 4194304)).write_bytes(b"half made")
     assert living_instance.is_in_place()
     with running_pipeline(folder, CAMERAS, instance=instance) as pipeline:
-        for name in CAMERAS:
-            pipeline.wait(lambda name=name: pipeline.answers(name), f"{name} answers", PATIENCE_S)  # type: ignore[misc]
+        pipeline.wait_for_images(CAMERAS, PATIENCE_S)
         yield pipeline
 
 

@@ -79,8 +79,7 @@ class Fleet:
 
 def await_answers(pipeline: Pipeline, cameras: Iterable[str]) -> None:
     """Wait until each of these cameras has an image for who asks."""
-    for name in cameras:
-        pipeline.wait(lambda name=name: pipeline.answers(name), f"{name} answers", READY_S)  # type: ignore[misc]
+    pipeline.wait_for_images(cameras, READY_S)
 
 
 def kept_rate(pipeline: Pipeline, before: ChildRecord, window_s: float = 5.0, fps: float = WATCHED_FPS) -> float:

@@ -41,8 +41,7 @@ Row = Callable[[str], MeasuredRow]
 def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
     """Two cameras with small pictures and custom parameters."""
     with running_pipeline(tmp_path_factory.mktemp("fuzz"), CAMERAS) as started:
-        for name in CAMERAS:
-            started.wait(lambda name=name: started.answers(name), f"{name} answers", 20)  # type: ignore[misc]
+        started.wait_for_images(CAMERAS, 20)
         yield started
 
 
@@ -141,8 +140,7 @@ def fuzz(pipeline: Pipeline, count: int, row: MeasuredRow) -> list[float]:
     assert fuzzer.seen["messages"] == count
     assert fuzzer.seen["STATUS_OK"] > count / 20  # it is not all refused at the door
     row.measured("the slowest answer", fuzzer.worst_s, 5.0)  # the service takes 2 s at most; both may have to wait
-    for name in CAMERAS:
-        pipeline.wait(lambda name=name: pipeline.answers(name), f"{name} answers", 10)  # type: ignore[misc]
+    pipeline.wait_for_images(CAMERAS, 10)
     watched.look()
     log = pipeline.log_file.read_text(errors="replace")
     assert "Traceback" not in log

@@ -14,9 +14,8 @@ from typing import Any
 import bosdyn.client
 import pytest
 
-from simulated_robot.supervised import NAMES_BYTES, fitting
 from supervision import exit_codes
-from supervision.lifeline import REPORT_LINE_BYTES
+from supervision.lifeline import NAMES_BYTES, REPORT_LINE_BYTES, fitting
 
 PROJECT = Path(__file__).parents[2]
 
