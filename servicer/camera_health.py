@@ -28,7 +28,12 @@ _BROKEN = ("unkillable", "refused")
 _BARE_SILENCE = "silent"
 _COMPLAINTS = ("frozen", "parameters", "shm_foreign")  # what a worker says while it works on; all else ends it
 _ENDED_AS_PLANNED = ("finished", "stopping")
-PLANNED_EXITS = (None, f"exit code {exit_codes.TERMINATED}")  # never started yet; asked to, for new settings
+_PLANNED_EXITS = (  # never started yet; asked to, for new settings
+    None,
+    f"exit code {exit_codes.TERMINATED}",
+    exit_codes.HAD_TO_BE_KILLED,
+)
+_NEWER_DETAILS_S = 1200.0  # the file that a standing fault names is removed after half an hour of deaths
 
 
 class _Proof:
@@ -72,7 +77,8 @@ class CameraHealth:
         self.fault: Fault | None = None
         self._camera = camera
         self._kind = ""  # of the trouble that `fault` tells about
-        self._has_details = False
+        self._details: str | None = None
+        self._details_since_s = 0.0
         self._restarts: int | None = None
         self._proof = _Proof()
 
@@ -98,17 +104,21 @@ class CameraHealth:
         if self.fault is not None and self._proof.is_given(sign_s):
             self.fault = None
 
-    def _tell(self, kind: str, told: Fault, has_details: bool, now_s: float) -> None:
-        """Show a trouble. New figures are no news, and neither is that a camera is silent after what it died of."""
+    def _tell(self, kind: str, told: Fault, details: str | None, now_s: float) -> None:
+        """Show a trouble. New figures are no news, and neither is that a camera is silent after what it died of.
+
+        Nor is the file about another end of this kind, until the one that was named is about to be removed.
+        """
         self._proof.spoil()
         if self.fault is None:
             self._proof.demand(now_s)
-        is_news = kind not in (self._kind, _BARE_SILENCE) or has_details > self._has_details
-        if self.fault is None or is_news:
-            self.fault, self._kind, self._has_details = told, kind, has_details
+        names_newer = details is not None and details != self._details
+        is_late = self._details is None or now_s - self._details_since_s >= _NEWER_DETAILS_S
+        if self.fault is None or kind not in (self._kind, _BARE_SILENCE) or (names_newer and is_late):
+            self.fault, self._kind, self._details, self._details_since_s = told, kind, details, now_s
 
-    def _trouble(self, record: ChildRecord | None, age_s: float | None) -> tuple[str, Fault, bool] | None:
-        """What is wrong with the camera: of which kind, for the operator, and whether it names a post-mortem file."""
+    def _trouble(self, record: ChildRecord | None, age_s: float | None) -> tuple[str, Fault, str | None] | None:
+        """What is wrong with the camera: of which kind, for the operator, and which post-mortem file it names."""
         silent = not self._camera.idles and (age_s is None or age_s > self._silence_s())
         if record is None:  # there is no board: the supervisor writes a new one as soon as it can
             return self._silence() if silent else None
@@ -116,7 +126,7 @@ class CameraHealth:
         self._restarts = record.restarts
         if record.state in _ENDED_AS_PLANNED:
             return None
-        ended_badly = record.last_exit not in PLANNED_EXITS
+        ended_badly = was_death(record)
         if (
             record.state in _BROKEN
             or (restarted and ended_badly)
@@ -124,17 +134,17 @@ class CameraHealth:
         ):
             details = record.post_mortem if ended_badly or record.state == "unkillable" else None
             told = fault.capture_failure(self._camera.source_name, record, details)
-            return f"{record.state in _BROKEN} {_kind(record)}", told, details is not None
+            return f"{record.state in _BROKEN} {_kind(record)}", told, details
         return self._silence() if record.state == "running" and silent else None
 
     def _silence_s(self) -> float:
         """So old may the newest frame be before that alone is a fault: 4 s, or what a slow camera needs."""
         return max(_SILENCE_S, self._camera.max_age_s + _BEYOND_LIMIT_S, _SILENCE_PERIODS * self._camera.period_s)
 
-    def _silence(self) -> tuple[str, Fault, bool]:
+    def _silence(self) -> tuple[str, Fault, None]:
         problem = self._camera.problem
         told = fault.silence(self._camera.source_name, self._camera.max_age_s, problem)
-        return "unreadable" if problem else _BARE_SILENCE, told, False
+        return "unreadable" if problem else _BARE_SILENCE, told, None
 
 
 class SourceHealth:
@@ -217,6 +227,11 @@ class DecodingHealth:
         return facts is not None and facts.age_s() <= self._camera.max_age_s
 
 
+def was_death(record: ChildRecord) -> bool:
+    """Whether nobody of ours had asked its last process to end; then the post-mortem file, if any, is about that."""
+    return record.last_exit not in _PLANNED_EXITS or record.error_code == "crashed"
+
+
 def explain(record: ChildRecord) -> str:
     """One sentence for the operator and for clients, about a camera whose process is not well.
 
@@ -226,7 +241,7 @@ def explain(record: ChildRecord) -> str:
         return _KERNEL_STATE.sub("", record.error_text)
     if record.state in _ENDED_AS_PLANNED:
         return f"{record.name} has ended."
-    if record.last_exit in PLANNED_EXITS:
+    if record.last_exit in _PLANNED_EXITS:
         return f"{record.name} is starting."
     return f"{record.name} ended unexpectedly ({record.last_exit}) and is started again."
 

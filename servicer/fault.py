@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shm import ChildRecord
+from supervision import exit_codes
 
 Severity = Literal["info", "warn", "critical"]
 
@@ -44,7 +45,7 @@ _ADVICE = {  # by error code; the sentences of the others say what to do
 _AGAIN = "It is tried again by itself."
 _FINAL_STATES = ("unkillable", "refused")  # that somebody has to end …
 _FINAL_ERRORS = ("shm_full", "shm_foreign")  # … and errors
-_FROM_OUTSIDE = ("signal SIGKILL", "signal SIGTERM")
+_FROM_OUTSIDE = ("signal SIGKILL", f"exit code {exit_codes.TERMINATED}", "signal SIGTERM")
 _WHO_KILLS = "Killed from outside: by a person, or by the kernel if memory ran out (dmesg says so)."
 _DETAILS = " details: "
 
@@ -95,7 +96,8 @@ def source_warning(source_name: str, record: ChildRecord) -> Fault:
         what = "frames come, and the picture does not change any more"
     elif record.error_code == "parameters":
         what = f"its parameters are not in force: {what}"
-    return _fault(source_name, what, _ADVICE.get(record.error_code or "", ""))
+    is_final = record.error_code in _FINAL_ERRORS
+    return _fault(source_name, what, _ADVICE.get(record.error_code or "", ""), is_final=is_final)
 
 
 def decode_failure(source_name: str, reason: str) -> Fault:
@@ -126,7 +128,7 @@ def clients_refused(addresses: Sequence[str]) -> Fault:
 
 def _was_killed(record: ChildRecord) -> bool:
     """Whether it died of a signal that neither it nor the supervisor has sent."""
-    return (record.error_code or "crashed") == "crashed" and record.last_exit in _FROM_OUTSIDE
+    return record.error_code == "crashed" and record.last_exit in _FROM_OUTSIDE
 
 
 def _how_it_ended(record: ChildRecord) -> str:

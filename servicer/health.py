@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 from servicer import fault
-from servicer.camera_health import PLANNED_EXITS, PROOF_S, CameraHealth, DecodingHealth, SourceHealth, explain
+from servicer.camera_health import PROOF_S, CameraHealth, DecodingHealth, SourceHealth, explain, was_death
 from servicer.fault import (
     CAPTURE_FAULT,
     DECODE_FAULT,
@@ -52,8 +52,8 @@ class ServiceHealth:
         if self._record is None:
             self._record = next((one for one in records if one.kind == "servicer" and one.pid == os.getpid()), None)
             if self._record is not None and _was_unplanned(self._record):
-                died = self._record.last_exit not in PLANNED_EXITS  # else the file is about an earlier death
-                self.fault = fault.service_restarted(self._record, self._record.post_mortem if died else None)
+                details = self._record.post_mortem if was_death(self._record) else None
+                self.fault = fault.service_restarted(self._record, details)
         if is_shown and self._shown_since_s is None:
             self._shown_since_s = now_s
         if self._shown_since_s is not None and now_s - self._shown_since_s >= PROOF_S:
@@ -117,7 +117,7 @@ class Health:
         return told
 
     def _is_too_soon(self, name: str, told: Fault, standing: Fault, now_s: float) -> bool:
-        cannot_wait = told.is_final or told.adds_details_to(standing)
+        cannot_wait = (told.is_final and not standing.is_final) or told.adds_details_to(standing)
         return not cannot_wait and now_s - self._worded_s[name] < _WORDS_EVERY_S
 
     def _show(self, faults: Mapping[str, Fault], now_s: float) -> None:
@@ -136,4 +136,4 @@ class Health:
 
 def _was_unplanned(record: ChildRecord) -> bool:
     """Whether the process before this one ended by itself, or was killed because it hung or grew."""
-    return record.restarts > 0 and (record.last_exit not in PLANNED_EXITS or record.error_text is not None)
+    return record.restarts > 0 and (was_death(record) or record.error_text is not None)

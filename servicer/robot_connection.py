@@ -37,7 +37,7 @@ from bosdyn.client.payload_registration import (
 )
 from bosdyn.client.robot import UnregisteredServiceNameError
 from bosdyn.client.robot_state import RobotStateClient
-from bosdyn.client.time_sync import NotEstablishedError, TimeSyncClient, TimeSyncEndpoint
+from bosdyn.client.time_sync import TimeSyncClient, TimeSyncEndpoint
 
 from servicer.fault import Fault
 from servicer.robot_clock import wall_clock_stepped_since, wall_minus_monotonic_ns
@@ -115,15 +115,15 @@ class RobotConnection:
     def clock_skew_ns(self) -> int:
         """Robot wall clock minus this computer's, from as many round trips as the robot asks for.
 
-        Raises TimedOutError when they take longer than two seconds together, NotEstablishedError when there were not
-        enough of them. The next call goes on from there: else a slow network would never get to the end.
+        Raises TimedOutError when they take longer than two seconds together; the next call goes on from there, else a
+        slow network would never get to the end. Raises NotEstablishedError when the robot is not content with them.
         """
         sync, self._time_sync = self._time_sync, None
         if sync is None or sync.is_about_another_clock():
             sync = _TimeSync(self._listed_client(TimeSyncClient))
         try:
             return sync.skew_ns()
-        except (TimedOutError, NotEstablishedError):
+        except TimedOutError:
             self._time_sync = sync
             raise
 

@@ -214,7 +214,9 @@ class Child:
         self.process = None
         self.health.end()
         self._deadline_ns = _NEVER_NS
-        self._record = dataclasses.replace(self._record, last_exit=str(death), pid=None)
+        had_to_be_killed = self._was_asked_to_end and self._sigkill_sent
+        last_exit = exit_codes.HAD_TO_BE_KILLED if had_to_be_killed else str(death)
+        self._record = dataclasses.replace(self._record, last_exit=last_exit, pid=None)
         self._decide_what_follows(death, was, now_ns)
 
     def _decide_what_follows(self, death: Death, was: ChildRecord, now_ns: int) -> None:

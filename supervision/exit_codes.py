@@ -18,3 +18,5 @@ ALREADY_RUNNING = 100  # another supervisor holds this instance
 INTERRUPTED = 130  # Ctrl-C before anything was started
 EXPLAINED = (CAMERA_FAILED, SHM_FAILED, BAD_CONFIGURATION, PORT_IN_USE)  # by a child, whose last error says the rest
 TERMINATED = 143  # a child: asked to end by SIGTERM; restarted if it was not the supervisor who asked
+
+HAD_TO_BE_KILLED = "signal SIGKILL, for it did not end when asked"  # on the board, where another child has its code

@@ -28,6 +28,7 @@ from servicer.served_camera import ServedCamera, Undecodable
 from servicer.unexpected import UnexpectedErrors
 from shm import ChildRecord, Encoding, Status
 from shm.records import State
+from supervision import exit_codes
 from supervision.camera_settings import CameraSettings
 
 FAULT = CAPTURE_FAULT.format("front")
@@ -204,27 +205,52 @@ def test_what_is_not_over_by_itself_is_told_at_once(scene: Scene, end: dict[str,
 
 
 def test_the_file_is_named_as_soon_as_it_is_known(scene: Scene) -> None:
-    """And that of another end is not named anew: the fault would come and go with every end."""
+    """And that of another end is not named at once: the fault would come and go with every end.
+
+    But before the first one is removed, for whoever comes to look after an hour.
+    """
     crashed = {"state": "waiting", "error_code": "crashed", "error_text": "ended with signal SIGSEGV"}
     scene.turn()
     first = scene.turn(last_exit="signal SIGSEGV", **crashed) or ""
     assert "details" not in first
     text = scene.turn(post_mortem=POST_MORTEM)
     assert text == f"{first} details: {POST_MORTEM}"
-    for path in ("/elsewhere", None):
+    for path in ("/elsewhere", None, "/newest"):
         scene.turns(WORDS_S, post_mortem=path)
         assert scene.text(FAULT) == text
-    assert scene.changes == 2
+    scene.turns(1200.0)
+    assert scene.text(FAULT) == f"{first} details: /newest"
+    assert scene.changes == 3
 
 
-@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM"])
-def test_a_killed_process_is_nobodys_fault(scene: Scene, name: str) -> None:
+@pytest.mark.parametrize("end", ["signal SIGKILL", "exit code 143", "signal SIGTERM"])
+def test_a_killed_process_is_nobodys_fault(scene: Scene, end: str) -> None:
     """Its driver has done nothing: a person has, or the kernel."""
     scene.turn()
-    killed = {"last_exit": f"signal {name}", "error_code": "crashed", "error_text": f"ended with signal {name}"}
+    killed = {"last_exit": end, "error_code": "crashed", "error_text": f"ended with {end}", "post_mortem": POST_MORTEM}
     text = scene.turn(state="waiting", **killed) or ""
     assert "by the kernel if memory ran out" in text
     assert "driver" not in text
+    assert text.endswith(POST_MORTEM)
+
+
+@pytest.mark.parametrize("end", ["exit code 143", exit_codes.HAD_TO_BE_KILLED])
+def test_an_end_for_new_settings_is_no_fault(scene: Scene, end: str) -> None:
+    """However it had to be ended: a camera that takes long for a frame is killed at each reload."""
+    scene.turn()
+    for state in ("waiting", "starting", "running"):
+        assert scene.turn(state=state, restarts=1, last_exit=end, post_mortem=POST_MORTEM) is None
+
+
+def test_words_for_a_full_memory_do_not_change_with_every_start(scene: Scene) -> None:
+    """They are told at once, but not in turns with others."""
+    scene.turn()
+    full = {"error_code": "shm_full", "error_text": "no room for 37.4 MB", "last_exit": "exit code 71"}
+    taken = {"error_code": "shm_foreign", "error_text": "it belongs to another user", "last_exit": "exit code 71"}
+    for _ in range(5):
+        scene.turn(state="waiting", **full)
+        scene.turn(state="waiting", **taken)
+    assert scene.changes == 1
 
 
 def test_raised_and_over_are_in_the_log(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from shm import names
+from supervision import exit_codes
 from tests.supervision.running import RunningSupervisor, settings_document, wait_for
 
 
@@ -95,3 +96,15 @@ def test_who_refused_tries_again(tmp_path: Path) -> None:
         supervisor.wait_until("picky", lambda child: child.state == "refused" and child.since_ns > refused.since_ns)
         wait_for(lambda: "concerned: picky\n" in supervisor.log, "it says who is concerned")
         assert supervisor.wait_until_working("same") == same
+
+
+def test_camera_that_does_not_end_when_asked_is_no_failure(tmp_path: Path) -> None:
+    """One that takes long for a frame is killed for its new settings: nobody else did that, and it did no wrong."""
+    cameras = {"slow": "ignore_sigterm"}
+    with RunningSupervisor(tmp_path / "log", cameras, file=str(tmp_path / "file")) as supervisor:
+        old = supervisor.wait_until_working("slow")
+        document = document_of(supervisor, cameras)
+        document["cameras"]["slow"]["fps"] = 5.0
+        reload(supervisor, json.dumps(document))
+        slow = supervisor.wait_until("slow", lambda child: child.pid not in (old, None) and child.state == "running")
+        assert (slow.last_exit, slow.error_code) == (exit_codes.HAD_TO_BE_KILLED, None)
