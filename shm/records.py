@@ -34,8 +34,8 @@ class ChildRecord:
     All `_ns` are CLOCK_MONOTONIC. `last_exit` is "signal SIGSEGV" or "exit code 69" of the previous process.
     `error_code` is one of the lifeline's closed list, `error_text` a sentence for the operator; both stay until
     the child has worked again for a while. `post_mortem` is the file that tells how the last process died that was not
-    meant to, or one that died of the same before; it is written in the next moment. `facts` are what only this kind of
-    child reports (the servicer: port, robot, refused, requests).
+    meant to, or one that ended the same way before; it is written in the next moment, or no longer named. `facts` are
+    what only this kind of child reports (the servicer: port, robot, refused, requests).
     """
 
     name: str

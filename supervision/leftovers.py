@@ -20,7 +20,7 @@ from supervision.camera_settings import OTHER_CHILDREN
 from supervision.process import stat_of
 
 INSTANCE = "SPOT_CAMERAS_INSTANCE"
-POST_MORTEM = "post-mortem"  # in a child's place: what writes files about dead processes, which no camera waits for
+POST_MORTEM = ".post-mortem"  # in a child's place, and no child's name: what writes files; no camera waits for it
 _SHM = "SPOT_CAMERAS_SHM"
 _CHILD = "SPOT_CAMERAS_CHILD"
 _PATIENCE_S = 2.0

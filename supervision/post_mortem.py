@@ -2,7 +2,7 @@
 
 The files are written by a process of their own, one at a time (`supervision.post_mortem_writer`). Nothing here touches
 their disk: one that is full, read-only or hangs costs a line in the log, and the loop nothing. A file's name is known
-at once: the writer says at the start which folder it will be.
+at once: the writer says at the start which folder it will be. What then cannot be written is no longer named.
 """
 
 import contextlib
@@ -15,12 +15,13 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from pathlib import Path
 from typing import NamedTuple
 
 from supervision import exit_codes
 from supervision.leftovers import POST_MORTEM, tags_of
+from supervision.post_mortem_writer import KEPT
 from supervision.process import PROJECT_FOLDER
 from supervision.sparing import FIRST_LINES, Sparing
 
@@ -28,6 +29,7 @@ LARGEST_BYTES = 64 << 10
 MOST_WAITING = 16
 PATIENCE_S = 10
 WRITER = "supervision.post_mortem_writer"
+NO_ANSWER = "the disk does not answer"
 
 _LAST_WRITER_S = 0.5  # what it has at the end of the supervisor
 
@@ -49,8 +51,9 @@ class PostMortems:
     """The files of one instance. `chosen` is the folder of the configuration; None is one that suits this user.
 
     A process that said itself what was wrong and ended with the exit code for it leaves `<child>.<error>.txt`, once in
-    ten minutes: a camera that is absent for a day pushes out nothing. Any other end leaves `<child>.<pid>.txt`, of
-    crashes and of hangs three each and then one every ten minutes: a loop of them does not wear out a disk.
+    ten minutes: a camera that is absent for a day pushes out nothing. Any other end leaves `<child>.<pid>.txt`: of
+    hangs, and of each signal and exit code, three and then one every ten minutes. A loop of them does not wear out a
+    disk.
     """
 
     def __init__(self, instance: str, chosen: Path | None = None) -> None:
@@ -59,6 +62,7 @@ class PostMortems:
         self._folder: str | None = None
         self._turns: dict[tuple[str, str], Sparing] = {}
         self._newest: dict[tuple[str, str], str] = {}  # labels by child and way of ending
+        self._numbered: defaultdict[str, deque[str]] = defaultdict(lambda: deque(maxlen=KEPT))  # the writer's newest
         self._named: dict[str, str | None] = {}
         self._waiting: deque[_File] = deque([_NO_FILE])
         self._writer: _Writer | None = None
@@ -67,8 +71,8 @@ class PostMortems:
     def about(self, child: str) -> str | None:
         """Return the file that tells how the last process of this child died.
 
-        Of a death that had no turn, that is the newest file about the same way of ending. None if there is none, for
-        whatever reason, and in the first moments, while nobody knows the folder.
+        Of a death that had no turn, that is the newest file about the same way of ending. None if there is none (any
+        more), for whatever reason, and in the first moments, while nobody knows the folder.
         """
         label = self._named.get(child)
         return f"{self._folder}/{child}.{label}.txt" if self._folder and label else None
@@ -76,13 +80,14 @@ class PostMortems:
     def keep(self, child: str, kind: str, pid: int, returncode: int | None, text: str, now_ns: int) -> None:
         """Have it written down how process `pid` of `child` died of an error of this kind, if that is its turn."""
         is_explained = returncode in exit_codes.EXPLAINED
-        way = kind if is_explained else "a hang" if kind == "hung" else "a crash"
+        way = kind if is_explained else "a hang" if kind == "hung" else f"exit {returncode}"
         turn = self._turns.setdefault((child, way), Sparing(first=1 if is_explained else FIRST_LINES))
         if turn.allows(now_ns):
-            self._newest[child, way] = kind if is_explained else str(pid)
-            file = _File(child, self._newest[child, way], text.encode("utf-8", "replace")[:LARGEST_BYTES])
-            self._add(file, now_ns)
-        self._named[child] = self._newest.get((child, way))
+            label = self._newest[child, way] = kind if is_explained else str(pid)
+            self._numbered[child].extend(() if is_explained else (label,))
+            self._add(_File(child, label, text.encode("utf-8", "replace")[:LARGEST_BYTES]), now_ns)
+        newest = self._newest.get((child, way))
+        self._named[child] = newest if is_explained or newest in self._numbered[child] else None
 
     def turn(self, now_ns: int) -> None:
         """Take the answer of a writer that has ended, and start the next one. Waits for nothing."""
@@ -96,8 +101,9 @@ class PostMortems:
             file = self._waiting.popleft()
             try:
                 self._writer = _Writer(self._instance, self._chosen, self._folder, file, now_ns)
-            except OSError as error:
-                self._fail(file, f"no process for it: {error.strerror}", now_ns)
+            except (OSError, ValueError) as error:  # or a folder that this system's encoding has no bytes for
+                why = error.strerror if isinstance(error, OSError) else error
+                self._fail(file, f"no process for it: {why}", now_ns)
 
     def finish(self) -> None:
         """Give what is still to be written a moment: nobody will ask afterwards."""
@@ -107,11 +113,13 @@ class PostMortems:
             self.turn(time.monotonic_ns())
 
     def _add(self, file: _File, now_ns: int) -> None:
-        if len(self._waiting) == MOST_WAITING:
+        if self._writer and self._writer.is_late:
+            self._fail(file, NO_ANSWER, now_ns)
+        elif len(self._waiting) == MOST_WAITING:
             self._fail(file, "too many are waiting for the disk", now_ns)
-            return
-        self._waiting.append(file)
-        self.turn(now_ns)
+        else:
+            self._waiting.append(file)
+            self.turn(now_ns)
 
     def _take(self, writer: "_Writer", now_ns: int) -> None:
         if writer.is_late:
@@ -124,7 +132,10 @@ class PostMortems:
     def _kill_if_late(self, writer: "_Writer", now_ns: int) -> None:
         if not writer.is_late and now_ns - writer.started_ns > PATIENCE_S * 1e9:
             writer.kill()
-            self._fail(writer.file, "the disk does not answer", now_ns)
+            # The kernel may hold it for ever, and no other one begins before it has ended.
+            for file in (writer.file, *self._waiting):
+                self._fail(file, NO_ANSWER, now_ns)
+            self._waiting.clear()
 
     def _fail(self, file: _File, why: str, now_ns: int) -> None:
         for way in [way for way, label in self._newest.items() if (way[0], label) == (file.child, file.label)]:

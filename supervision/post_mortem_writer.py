@@ -119,6 +119,7 @@ def _refuse_what_others_may_change(folder: int, name: str) -> None:
 
 def _probe(folder: int) -> None:
     name = f".probe.{os.getpid()}"
+    _remove_all(folder, r"\.probe\.[0-9]+")
     try:
         _put_aside(folder, name, b"x")
     finally:
@@ -128,9 +129,7 @@ def _probe(folder: int) -> None:
 def _put(folder: int, child: str, label: str, content: bytes) -> None:
     """Write a file of a child, whole or not at all, and remove what is too many. Raises OSError."""
     aside = f"{child}.new.{os.getpid()}"
-    for entry in os.listdir(folder):
-        if re.fullmatch(rf"{re.escape(child)}\.new\.[0-9]+", entry):  # of a writer that was killed
-            _remove(folder, entry)
+    _remove_all(folder, rf"{re.escape(child)}\.new\.[0-9]+")
     kept = _numbered(folder, child)
     try:
         _put_aside(folder, aside, content, later_than_ns=max((time_ns for time_ns, _ in kept), default=0))
@@ -161,6 +160,13 @@ def _numbered(folder: int, child: str) -> list[tuple[int, str]]:
         with contextlib.suppress(OSError):
             files.append((os.stat(entry, dir_fd=folder, follow_symlinks=False).st_mtime_ns, entry))
     return sorted(files)
+
+
+def _remove_all(folder: int, pattern: str) -> None:
+    """Remove what writers left that were killed."""
+    for entry in os.listdir(folder):
+        if re.fullmatch(pattern, entry):
+            _remove(folder, entry)
 
 
 def _remove(folder: int, name: str) -> None:

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from supervision.crew import MODULES, Crew
-from supervision.leftovers import INSTANCE, Leftover, kill_leftovers, tags_of
+from supervision.leftovers import INSTANCE, POST_MORTEM, Leftover, kill_leftovers, tags_of
 from supervision.process import Death
 from supervision.settings import Settings
 from supervision.timing import Timing
@@ -165,6 +165,14 @@ def test_who_waits_for_one_that_does_not_end(child: str, waiting: set[str]) -> N
     """A camera that was renamed opens no device a second time: every camera waits for a name that nobody has."""
     held = Leftover(1, child, "1")
     assert {name for name in ("front", "rear", "servicer") if held.is_in_the_way_of(name, {"front", "rear"})} == waiting
+
+
+def test_camera_may_be_called_like_anything_else() -> None:
+    """No camera waits for a process that writes files, whatever its name; and that one's is no camera's."""
+    for name in ("post-mortem", POST_MORTEM):
+        assert not Leftover(1, POST_MORTEM, "1").is_in_the_way_of("post-mortem", {"post-mortem", "front"}), name
+    with pytest.raises(ValueError, match="should match pattern"):
+        Settings.model_validate({"cameras": {POST_MORTEM: {"driver": "synthetic"}}})
 
 
 def test_what_to_do_about_one_that_does_not_end() -> None:

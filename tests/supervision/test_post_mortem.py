@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -213,7 +214,7 @@ def test_writer_holds_nothing_of_ours(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("hung_writer")
 def test_what_waits_for_a_hung_disk_is_bounded_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A line when it does not answer, and one for what finds no place; it is killed, and the files are written."""
+    """A line for what finds no place, and when it does not answer; it is killed, and the next files are written."""
     files = PostMortems("spot", tmp_path)
     files.turn(SECOND_NS)
     for number in range(MOST_WAITING + 1):
@@ -227,12 +228,44 @@ def test_what_waits_for_a_hung_disk_is_bounded_and_said(tmp_path: Path, caplog: 
         patch.setattr("supervision.post_mortem.WRITER", "supervision.post_mortem_writer")
         for second in (2, 3):
             files.turn((PATIENCE_S + second) * SECOND_NS)
-        assert caplog.messages[1:] == ["no file about the end of a process could be written (the disk does not answer)"]
+        assert caplog.messages[1:] == [
+            "no file about the end of a process could be written (the disk does not answer)",
+            "cam0: no file about its end could be written (the disk does not answer)",
+        ]
         turn_until(files, lambda: files._writer is None, (PATIENCE_S + 3) * SECOND_NS)
-    assert files.about(f"cam{MOST_WAITING}") is None
-    assert files.about("cam0") == str(tmp_path / "spot" / "cam0.7.txt")
-    assert len(list((tmp_path / "spot").iterdir())) == MOST_WAITING
-    assert len(caplog.messages) == 2
+        die(files, (PATIENCE_S + 4) * SECOND_NS, "rear")
+        turn_until(files, lambda: files._writer is None, (PATIENCE_S + 4) * SECOND_NS)
+    assert [files.about(f"cam{number}") for number in range(MOST_WAITING + 1)] == [None] * (MOST_WAITING + 1)
+    assert files.about("rear") == str(tmp_path / "spot" / "rear.7.txt")
+    assert len(list((tmp_path / "spot").iterdir())) == 1
+    assert len(caplog.messages) == 3
+
+
+def test_what_is_never_written_is_not_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that the kernel holds does not end: names are taken back, and none is given, until it does."""
+    files = PostMortems("spot", tmp_path)
+    turn_until(files, lambda: files._folder)
+    with monkeypatch.context() as kernel:
+        kernel.setattr("supervision.post_mortem._Writer.has_ended", lambda _self: False)
+        for child in ("front", "rear"):
+            die(files, SECOND_NS, child)
+        assert [files.about(child) is not None for child in ("front", "rear", "left")] == [True, True, False]
+        files.turn((PATIENCE_S + 2) * SECOND_NS)
+        die(files, (PATIENCE_S + 2) * SECOND_NS, "left")
+        assert [files.about(child) for child in ("front", "rear", "left")] == [None, None, None]
+    turn_until(files, lambda: files._writer is None, (PATIENCE_S + 3) * SECOND_NS)
+    die(files, (PATIENCE_S + 3) * SECOND_NS, "left")
+    turn_until(files, lambda: files._writer is None, (PATIENCE_S + 3) * SECOND_NS)
+    assert text_of(files.about("left")) == f"death at {(PATIENCE_S + 3) * SECOND_NS}"
+
+
+def test_folder_that_is_no_path_costs_a_line(caplog: pytest.LogCaptureFixture) -> None:
+    """What the system cannot be told, as a name that its encoding has no bytes for."""
+    files = PostMortems("spot", Path("/tmp/\udcff\ud800"))  # noqa: S108 - not used
+    die(files, SECOND_NS)
+    files.turn(SECOND_NS)
+    assert files.about("front") is None
+    assert "front: no file about its end could be written (no process for it: " in caplog.text
 
 
 def test_folder_is_decided_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -266,7 +299,7 @@ def test_last_files_are_written_before_the_end(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("supervision.post_mortem._LAST_WRITER_S", 20.0)
     files = PostMortems("spot", tmp_path)
     for child in ("front", "rear"):
-        die(files, SECOND_NS, child)
+        die(files, time.monotonic_ns(), child)
     files.finish()
     assert {path.name for path in (tmp_path / "spot").iterdir()} == {"front.7.txt", "rear.7.txt"}
     turn_until(files, lambda: not children())
@@ -396,6 +429,15 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "spot").iterdir()} == {"front.7.txt", "rear.new.123"}
 
 
+def test_what_a_killed_look_at_the_folders_left_is_removed(tmp_path: Path) -> None:
+    """By the next one, whatever its number was."""
+    names = {".probe.123", f".probe.{os.getpid()}", ".probe.x", "probe.1"}
+    for name in names:
+        (tmp_path / name).touch()
+    assert "folder" in probe(places_of("spot", tmp_path, {}))
+    assert {path.name for path in tmp_path.iterdir()} == {".probe.x", "probe.1"}
+
+
 def test_an_hour_of_deaths_is_few_files(name_of: Callable[..., str | None]) -> None:
     """Twice a minute: three files, then one every ten minutes; the others are told the newest of their kind."""
     names = {name_of(1 + death * 30, pid=death + 1) for death in range(120)}
@@ -409,6 +451,21 @@ def test_file_that_is_named_was_not_pushed_out(name_of: Callable[..., str | None
     kinds = ["crashed", "hung", "frozen", "absent", "corrupt"]
     for death in range(60):
         assert name_of(1 + death * 20, pid=death + 1, kind=kinds[death % len(kinds)], code=-9)
+
+
+def test_file_that_is_named_is_about_the_same_way_of_ending(name_of: Callable[..., str | None]) -> None:
+    """A SIGKILL is not told how three segmentation faults came about, but one more of those is."""
+    for pid in (1, 2, 3):
+        assert name_of(pid, pid=pid, code=-11) == f"front.{pid}.txt"
+    assert name_of(4, pid=4, code=-9) == "front.4.txt"
+    assert name_of(5, pid=5, code=-11) == "front.3.txt"
+
+
+def test_file_that_was_pushed_out_is_not_named(name_of: Callable[..., str | None]) -> None:
+    """However many ways of ending a child has, what is named is there."""
+    names = [name_of(1 + death * 20, pid=death + 1, code=death % 7 + 2) for death in range(60)]
+    assert names[:21] == [f"front.{pid}.txt" for pid in range(1, 22)]
+    assert None in names[21:]
 
 
 def test_camera_that_is_away_pushes_nothing_out(name_of: Callable[..., str | None], tmp_path: Path) -> None:
@@ -511,7 +568,7 @@ CONFIGURATION = """{"supervisor_pid": 7, "robot": {"hostname": "10.0.0.3", "guid
  "secret": "s3cr3t-\\"x", "username": "somebody", "password": null, "payload_credentials_file": "/opt/credentials"},
  "camera": {"device": "rtsp://user:p%40ssw0rd@cam/x?token=abcdefg&a=1",
  "parameters": {"pass": "open sesame", "gain": 2}, "camera_interface": {"factory": "a:B",
- "arguments": {"api_key": "key-123456", "port": 5, "list": ["plain words", "/dev/video4"], "mode": "silent",
+ "arguments": {"api_key": "key-123456", "port": 5, "list": ["plain words", "/dev/video4"], "0": "swordfish",
  "token": "ordinary"}}}}"""
 
 
@@ -540,7 +597,7 @@ def test_configuration_is_shown_without_secrets() -> None:
         ("GET /x?token=abcdefg&a=1, key key-123456 abcdefg", "GET /x?…, key … …"),
         ("nothing of somebody", "nothing of somebody"),
         ("open sesame, plain words, no /dev/video4", "…, …, no /dev/video4"),
-        ("it is silent, ordinary as it is", "it is silent, … as it is"),
+        ("a swordfish, ordinary as it is", "a …, … as it is"),
         ("in URLs s3cr3t-%22x open%20sesame open+sesame, as bytes dXNlcjpwQHNzdzByZA==", "in URLs … … …, as bytes …"),
     ],
 )
