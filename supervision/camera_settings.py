@@ -6,8 +6,16 @@ from pathlib import Path
 from typing import Annotated, Literal, get_args
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+
+def _without_zero_byte(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("is no path")
+    return path
+
+
+FilePath = Annotated[Path, AfterValidator(_without_zero_byte)]
 PositiveSeconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -55,7 +63,7 @@ class SyntheticSettings(Strict):
 
     encoding: Literal["bgr8", "bgra8", "mono8", "mono16", "depth16", "jpeg"] = "bgr8"
     script: tuple[Annotated[str, Field(pattern=_SCRIPT_LINE)], ...] = ()
-    control_file: Path | None = None
+    control_file: FilePath | None = None
 
 
 class CameraInterfaceSettings(Strict):
@@ -70,7 +78,7 @@ class CameraInterfaceSettings(Strict):
     factory: Annotated[str, Field(pattern=_FACTORY)]
     arguments: list[JsonValue] | dict[str, JsonValue] = []
     source: str | None = None
-    python_path: Path | None = None
+    python_path: FilePath | None = None
     image_decode: Literal["pipeline", "own"] = "pipeline"
     channel_order: Literal["bgr", "rgb"] = "bgr"
 
@@ -165,7 +173,7 @@ class CameraSettings(Strict):
     crop: tuple[_Pixels, _Pixels, _Side, _Side] | None = None
     rotate: Literal[0, 90, 180, 270] = 0
     flip: Literal["none", "horizontal", "vertical"] = "none"
-    calibration: Path | None = None
+    calibration: FilePath | None = None
     camera_model: CameraModelSettings | None = None
     mount: MountSettings | None = None
     synthetic: SyntheticSettings = SyntheticSettings()

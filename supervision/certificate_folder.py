@@ -8,14 +8,18 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from shm import names
+
 
 @contextlib.contextmanager
 def certificate_folder(instance: str) -> Iterator[Path]:
     """A new folder inside `with`; first, those of earlier runs of this instance that were killed are removed.
 
-    Only whoever holds the instance's lock may do this.
+    Only whoever holds the instance's lock may do this. The lock is one of this /dev/shm, whose number the folder's name
+    has in it: another container with the same /tmp may run an instance of the same name.
     """
-    prefix = f"spot-cameras-ca.{instance}."  # no name has a dot: another instance's folder never begins so
+    shm = os.stat(names.SHM_DIR).st_dev
+    prefix = f"spot-cameras-ca.{instance}.{shm}."  # no name has a dot: another instance's folder never begins so
     for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         if _is_ours(left):
             shutil.rmtree(left, ignore_errors=True)

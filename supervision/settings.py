@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationError, field_serializer
 
-from supervision.camera_settings import CameraSettings, Strict
+from supervision.camera_settings import CameraSettings, FilePath, Strict
 from supervision.small_file import read_small_file
 
 NAME_PATTERN = r"^[a-z0-9_-]{1,32}$"
@@ -35,8 +35,8 @@ class RobotSettings(Strict):
 
     hostname: Annotated[str, Field(min_length=1)] = PAYLOAD_ROBOT
     port: Port = ROBOT_PORT
-    ca: Path | None = None
-    payload_credentials_file: Path | None = None
+    ca: FilePath | None = None
+    payload_credentials_file: FilePath | None = None
     guid: str | None = None
     secret: SecretStr | None = None
     username: str | None = None
@@ -89,7 +89,7 @@ class Settings(Strict):
 
     instance: Name = "spot-cameras"
     shm_group: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,32}$")] | None = None
-    post_mortem_dir: Path | None = None
+    post_mortem_dir: FilePath | None = None
     child_memory_limit_mb: Annotated[int, Field(ge=0, le=1_000_000)] = 1024
     robot: RobotSettings = RobotSettings()
     service: ServiceSettings = ServiceSettings()
@@ -122,7 +122,7 @@ class SimulatedRobotConfiguration(Strict):
 
     supervisor_pid: int
     port: Annotated[int, Field(ge=0, le=65535)]
-    ca_out: Path
+    ca_out: FilePath
 
 
 def without_credentials(text: str) -> str:

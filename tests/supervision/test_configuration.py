@@ -48,6 +48,11 @@ MISTAKES = {
     ),
     "key of the robot": (REAL.replace("hostname", "hostnam"), "robot.hostnam: unknown key; is hostname meant?"),
     "class without its driver": (OWN.replace('driver = "camera_interface"', 'camera_interface.factory = "a:B"'), WANTS),
+    "folder with a zero byte": ('post_mortem_dir = "a\\u0000"\n' + ONE_CAMERA, "post_mortem_dir: is no path"),
+    "file of a camera with a zero byte": (
+        'simulate = true\n[cameras.a]\ndriver = "synthetic"\nsynthetic.control_file = "\\u0000"',
+        "cameras.a.synthetic.control_file: is no path",
+    ),
     "certificate with a zero byte": (REAL.replace("[cameras", 'ca = "a\\u0000"\n[cameras'), "is no path"),
     "not toml": ("= 1", "line 1"),
     "twice the same key": ("simulate = true\nsimulate = true", "Cannot overwrite"),

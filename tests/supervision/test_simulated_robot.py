@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from shm import names
 from supervision import exit_codes
 from supervision.certificate_folder import certificate_folder
 from tests.supervision.running import RunningSupervisor
@@ -45,19 +46,21 @@ def test_restarted_robot_restarts_the_servicer(supervisor: RunningSupervisor) ->
 
 
 def test_a_killed_run_leaves_its_certificate_to_the_next_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The next start of the instance removes the folder, and no link that somebody put there, nor another's folder."""
+    """The next start of the instance removes it, and no link that somebody put there, nor others'."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    left, other, foreign = (
-        tmp_path / f"spot-cameras-ca.{name}" for name in ("front.abc", "front-2.abc", "front.somebody")
+    shm = names.SHM_DIR.stat().st_dev
+    left, other, foreign, elsewhere = (
+        tmp_path / f"spot-cameras-ca.{name}"
+        for name in (f"front.{shm}.abc", f"front-2.{shm}.abc", f"front.{shm}.somebody", f"front.{shm}7.abc")
     )
-    for folder in (left, other, foreign):
+    for folder in (left, other, foreign, elsewhere):
         folder.mkdir(mode=0o700)
         (folder / "ca.pem").touch()
     foreign.chmod(0o755)
-    link = tmp_path / "spot-cameras-ca.front.link"
+    link = tmp_path / f"spot-cameras-ca.front.{shm}.link"
     link.symlink_to(other)
     with certificate_folder("front") as folder:
-        assert sorted(tmp_path.iterdir()) == sorted([folder, other, foreign, link])
+        assert sorted(tmp_path.iterdir()) == sorted([folder, other, foreign, elsewhere, link])
         assert folder.stat().st_mode & 0o777 == 0o700
     assert (other / "ca.pem").exists()
     assert not folder.exists()
