@@ -1,5 +1,6 @@
 """The reading end of a ring: the newest frame, whole or not at all."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable
@@ -46,12 +47,15 @@ class RingReader:
         """
         if self.unreadable or self._attached is not None or names.path_of(self._name).exists():
             return self.unreadable
-        if cameras := names.cameras_of(self._instance):
-            present = f"; present in this instance: {', '.join(cameras)}"
-        else:
-            instances = names.instances()
-            present = f", nor any other of this instance; present: {', '.join(instances)}" if instances else ""
-        return f"there is no ring {names.path_of(self._name)}{present}"
+        return f"there is no ring {names.path_of(self._name)}{self._what_there_is()}"
+
+    def _what_there_is(self) -> str:
+        with contextlib.suppress(OSError):  # there may be no /dev/shm
+            if cameras := names.cameras_of(self._instance):
+                return f"; present in this instance: {', '.join(cameras)}"
+            if instances := names.instances():
+                return f", nor any other of this instance; present: {', '.join(instances)}"
+        return ""
 
     def latest(self, params_id: bytes = DEFAULT_PARAMS_ID) -> Frame | None:
         """Copy the newest frame that was captured with these parameters; None if there is none to be had now."""

@@ -49,8 +49,6 @@ def exit_code_of(run: Callable[[], int]) -> int:
     except (ConfigurationError, NoCameraFoundError, AlreadyRunningError) as error:
         errors.write(f"supervisor.py: {error}")
         return error.exit_code
-    except KeyboardInterrupt:  # before the supervisor took over the signals: nothing runs yet
-        return exit_codes.INTERRUPTED
     except (ShmFullError, ForeignSegmentError) as error:
         errors.write(f"supervisor.py: {error.strerror}")
         return exit_codes.SHM_FAILED

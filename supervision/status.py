@@ -82,7 +82,7 @@ def as_table(status: Status, now_ns: int) -> str:
             lines.append(f"    next start in {max(0.0, _seconds(child.next_start_ns - now_ns)):.1f} s")
         if child and child.kind == "servicer" and (facts := _shown_facts(child)):
             lines.append(f"    {', '.join(f'{key} {value}' for key, value in facts)}")
-            lines += [f"    faults on the robot: {', '.join(faults)}"] if (faults := _faults(child)) else []
+            lines += [f"    faults: {', '.join(faults)}"] if (faults := _faults(child)) else []
     return "\n".join(lines)
 
 

@@ -3,11 +3,12 @@
 import itertools
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from shm import DEFAULT_PARAMS_ID, Encoding, Frame, Loss, RingReader, RingWriter, layout, segment
+from shm import DEFAULT_PARAMS_ID, Encoding, Frame, Loss, RingReader, RingWriter, layout, names, segment
 from tests.shm.stamped import publish, stamp_of
 
 CUSTOM = bytes(range(16))
@@ -235,6 +236,14 @@ def test_a_frame_from_the_future_is_corrupt(ring: RingWriter, reader: RingReader
                 encoding=Encoding.MONO8,
             )
             assert reader.use(lambda frame: frame.rows) == expected
+
+
+def test_where_there_is_no_shared_memory_there_is_no_ring(
+    reader: RingReader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A computer without /dev/shm is no exception."""
+    monkeypatch.setattr(names, "SHM_DIR", tmp_path / "shm")
+    assert reader.problem == f"there is no ring {names.path_of(reader._name)}"
 
 
 def test_a_name_that_nobody_has_says_which_there_are(ring: RingWriter, reader: RingReader, instance: str) -> None:

@@ -75,7 +75,7 @@ def test_table() -> None:
     assert lines[5] == "    how its last process died: /var/lib/spot-cameras/spot/rear.1.txt"
     assert lines[6] == "    next start in 2.0 s"
     assert lines[8] == "    port 21100, robot registered, requests 7, refused 2"
-    assert lines[9:] == ["    faults on the robot: spot.front, spot.peers"]
+    assert lines[9:] == ["    faults: spot.front, spot.peers"]
     column = lines[1].index("STATE")
     assert [line[column:].split()[0] for line in (lines[2], lines[3], lines[7])] == ["running", "waiting", "running"]
 
