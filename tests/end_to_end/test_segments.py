@@ -214,13 +214,16 @@ def cut_until_it_dies(pipeline: Pipeline, camera: str, servicer: int) -> None:
 
 @pytest.mark.row("M14")
 def test_a_ring_that_is_cut_in_the_middle_of_a_picture(pipeline: Pipeline, row: Row) -> None:
-    """The servicer dies of SIGBUS at worst, and a new one answers soon; the other camera captures on."""
+    """The servicer dies of SIGBUS at worst, and a new one answers soon; the other camera captures on.
+
+    While faulthandler writes the stacks of that, other threads run on, and reading theirs may be a SIGSEGV instead.
+    """
     other, servicer = pipeline.pid("other"), pipeline.pid("servicer")
     with asked_all_the_time(pipeline, "wide") as enough:
         cut_until_it_dies(pipeline, "wide", servicer)
         enough.set()
         took_s = pipeline.wait(lambda: pipeline.answers("other"), "it answers again", PATIENCE_S)
-    assert pipeline.child("servicer").last_exit == "signal SIGBUS"
+    assert pipeline.child("servicer").last_exit in ("signal SIGBUS", "signal SIGSEGV")
     row("M14").measured("an image after SIGBUS in the servicer", took_s, PATIENCE_S)
     pipeline.wait(lambda: pipeline.answers("wide"), "the cut one too", PATIENCE_S)
     assert pipeline.pid("other") == other
