@@ -43,8 +43,8 @@ class ChildLog:
         self._window_bytes = 0
         self._suppressed = 0
         self._hidden_end: deque[str] = deque(maxlen=LAST_LINES)  # of what a process wrote that is heard
-        self._processes = Sparing(first=1)
-        self._is_heard = True
+        self._processes = Sparing()
+        self._is_listening = self._is_heard = True
 
     def begin(self, now_ns: int) -> None:
         """Begin with a new process: its lines are shown if those of earlier ones leave room for them."""
@@ -52,11 +52,13 @@ class ChildLog:
         self._tail.clear()
         self._hidden_end.clear()
         self._stack = None
+        if self._is_listening:
+            self._processes, self._is_listening = Sparing(), False
         self._is_heard = self._processes.allows(now_ns)
 
     def listen(self) -> None:
-        """Show the next processes, however many there were."""
-        self._processes = Sparing(first=1)
+        """Show the next processes, however many there were; the present one takes nothing from them."""
+        self._is_listening = True
 
     def feed(self, chunk: bytes, now_ns: int) -> None:
         """Take what was read from the pipe."""
@@ -79,10 +81,10 @@ class ChildLog:
         if not self._hidden_end:
             return
         lines = [f"[{self._name}] {line}" for line in self._hidden_end]
-        if before := self._suppressed - len(lines):
+        if before := max(0, self._suppressed - len(lines)):  # `tick` may have counted some of these
             lines.insert(0, f"[{self._name}] {_more(before)} before these:")
-        self._show("\n".join(lines), **{IS_LAST: True})
-        self._suppressed = 0
+        is_shown = self._show("\n".join(lines), **{IS_LAST: True})
+        self._suppressed = 0 if is_shown else before
         self._hidden_end.clear()
 
     def tick(self, now_ns: int) -> None:

@@ -12,8 +12,9 @@ import pytest
 from supervision.line_budget import CHILDREN_AT_ONCE, OWN_AT_ONCE, LineBudget
 from supervision.logs import LAST_LINES, LINE_BYTES, LINES_PER_S, STACK_LINES, TAIL_LINES, ChildLog
 from supervision.masking import Mask
-from supervision.output import Output, OutputHandler
+from supervision.output import IS_LEFT_OUT, Output, OutputHandler
 from supervision.process import PROJECT_FOLDER
+from supervision.sparing import FIRST_LINES
 
 SECOND_NS = 1_000_000_000
 
@@ -47,14 +48,14 @@ def test_tail_holds_the_newest_lines_shown_or_not() -> None:
 
 
 def test_a_day_of_restarts_is_few_lines(caplog: pytest.LogCaptureFixture) -> None:
-    """Of a child that is started twice a minute, the first process is shown, then one in ten minutes."""
+    """Of a child that is started twice a minute, three processes are shown, then one in ten minutes."""
     caplog.set_level("INFO")
     log = ChildLog("gone")
     for start in range(2880):
         log.begin(start * 30 * SECOND_NS)
         log.feed(b"there is no /dev/video7\nending\n", start * 30 * SECOND_NS)
         log.tick((start * 30 + 5) * SECOND_NS)
-    assert caplog.messages[:2] == ["[gone] there is no /dev/video7", "[gone] ending"]
+    assert caplog.messages[:6] == ["[gone] there is no /dev/video7", "[gone] ending"] * 3
     assert len(caplog.messages) < 3 * 150
     assert "[gone] … and 38 more lines that are not shown" in caplog.messages
     assert log.tail == ("there is no /dev/video7", "ending")
@@ -64,15 +65,18 @@ def test_process_that_lasts_is_heard_again(caplog: pytest.LogCaptureFixture) -> 
     """A process that was started too soon to be shown is shown when the ten minutes are over, or when it is asked."""
     caplog.set_level("INFO")
     log = ChildLog("front")
-    for _ in range(2):
+    for _ in range(FIRST_LINES + 1):
         log.begin(SECOND_NS)
     log.feed(b"unheard\n", SECOND_NS)
     log.feed(b"heard\n", 700 * SECOND_NS)
     assert caplog.messages == ["[front] … and 1 more line that is not shown", "[front] heard"]
-    log.listen()
     log.begin(701 * SECOND_NS)
-    log.feed(b"changed\n", 701 * SECOND_NS)
-    assert caplog.messages[-1] == "[front] changed"
+    log.listen()
+    log.feed(b"ending\n", 702 * SECOND_NS)
+    for second in range(703, 703 + FIRST_LINES):
+        log.begin(second * SECOND_NS)
+        log.feed(b"changed\n", second * SECOND_NS)
+    assert caplog.messages[-FIRST_LINES:] == ["[front] changed"] * FIRST_LINES
 
 
 def test_endless_line_is_cut() -> None:
@@ -225,6 +229,37 @@ def test_end_that_was_shown_is_not_shown_again(caplog: pytest.LogCaptureFixture)
     log.feed(b"well\n", 702 * SECOND_NS)
     log.end()
     assert caplog.messages[-2:] == [f"[front] … and {LINES_PER_S} more lines that are not shown", "[front] well"]
+
+
+class NoPlace(logging.Handler):
+    """A log that has no place for anything."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say so."""
+        setattr(record, IS_LEFT_OUT, True)
+
+
+@pytest.mark.parametrize("counted_by_a_tick", [True, False])
+@pytest.mark.parametrize("handler", [NoPlace(), logging.NullHandler()])
+def test_what_is_left_out_is_counted_once(
+    handler: logging.Handler, counted_by_a_tick: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a tick, with the end, or after an end that found no place; those lines are the ones that the log counts."""
+    caplog.set_level("INFO")
+    log = ChildLog("front")
+    log.begin(SECOND_NS)
+    log.feed(b"x\n" * LINES_PER_S * 2, SECOND_NS)
+    if counted_by_a_tick:
+        log.tick(2 * SECOND_NS)
+    with monkeypatch.context() as end:
+        end.setattr(logging.getLogger("child.front"), "handlers", [handler])
+        log.end()
+    log.begin(3 * SECOND_NS)
+    log.tick(4 * SECOND_NS)
+    counts = [int(line.split()[3]) for line in "\n".join(caplog.messages).splitlines() if "more line" in line]
+    before = LINES_PER_S - LAST_LINES
+    is_counted_again = isinstance(handler, NoPlace) and not counted_by_a_tick
+    assert counts == ([LINES_PER_S] if counted_by_a_tick else [before, before] if is_counted_again else [before])
 
 
 def test_log_of_the_command_line_keeps_lines_for_the_supervisor() -> None:
