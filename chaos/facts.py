@@ -5,6 +5,7 @@ A fact says what happened, never what to think of it: that is the judges' work.
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -125,16 +126,18 @@ class SegmentsSeen:
 
 @dataclass(frozen=True)
 class RobotSeen:
-    """The robot's own list of our service's faults. `answers` is False while it misbehaves or is down.
+    """The robot's own list of our service's faults, name → text. `answers` is False while it misbehaves or is down.
 
+    `missing` are the files that the texts name and that nobody has ever seen: one that was there may be removed.
     `looks` counts how often our service has asked for that list: each is a turn of its reconciliation.
     """
 
     t: float
     answers: bool
     registered: bool
-    faults: tuple[str, ...]
+    faults: Mapping[str, str]
     looks: int
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

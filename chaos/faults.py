@@ -18,6 +18,7 @@ from chaos.facts import ROBOT, SERVICER, SUPERVISOR, Fact, Injected, LeftBehind,
 from chaos.pipeline import Pipeline
 from chaos.schedule import BY_NAME, CAMERAS, Injection
 from chaos.segments import damage
+from shm import layout
 from shm.names import SHM_DIR, path_of, segment_name
 from simulated_robot.misbehaviour import Misbehaviour, Refusal
 from simulated_robot.robot import DEFAULT_CLOCK_SKEW_S, REBOOT_CLOCK_STEP_S, SimulatedRobot
@@ -56,7 +57,7 @@ _LEAST_STEP_S = 2.0
 
 
 class Unable(Exception):  # noqa: N818 - no error: the plan goes on
-    """This fault cannot be done now; the message says why."""
+    """This fault cannot be done now, and nothing of it was done; the message says why."""
 
 
 class Faults:
@@ -85,12 +86,10 @@ class Faults:
         if needs_supervisor and self._pipeline.running_pid(SERVICER) is None:
             raise Unable("the pipeline is still starting")
         figure = REBOOT_CLOCK_STEP_S if injection.kind == "robot_reboot" else self._step_s(injection)
-        self._tell(
-            Injected(
-                time.monotonic(), injection.index, kind.name, injection.target, concerns, kind.ends_process, figure
-            )
-        )
-        yield from self._action(injection)
+        t = time.monotonic()
+        action = self._action(injection)
+        self._tell(Injected(t, injection.index, kind.name, injection.target, concerns, kind.ends_process, figure))
+        yield from action
         self._tell(Over(time.monotonic(), injection.index))
 
     def _action(self, injection: Injection) -> Steps:
@@ -101,7 +100,7 @@ class Faults:
         if BY_NAME[injection.kind].about == "nobody" and not injection.kind.startswith("reload"):
             return self._crowd.annoy(injection.kind, injection.figure, injection.hold_s)
         if injection.kind.startswith("segment_"):
-            return damage(path_of(segment_name(self._pipeline.instance, injection.target)), injection)
+            return self._damage(injection)
         action: Callable[[Injection], Steps] = getattr(self, f"_{injection.kind}")
         return action(injection)
 
@@ -134,6 +133,19 @@ class Faults:
     def _stop(self, injection: Injection) -> Steps:
         self._signal(injection.target, signal.SIGSTOP)
         yield 0.0
+
+    def _damage(self, injection: Injection) -> Steps:
+        """Do it at once: what cannot be done must not be told as done."""
+        try:
+            return damage(path_of(segment_name(self._pipeline.instance, injection.target)), injection)
+        except FileNotFoundError:
+            raise Unable(f"{injection.target} has no ring") from None
+        except layout.LayoutError as error:
+            raise Unable(f"the ring of {injection.target} is damaged already ({error})") from None
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise Unable("there is no room for it in /dev/shm") from None
 
     def _shm_full(self, injection: Injection) -> Steps:
         filler = SHM_DIR / "chaos.filler"

@@ -1,19 +1,20 @@
 """Nothing is left behind, nothing grows, nobody talks too much (I8, I12, I14)."""
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from chaos.facts import SERVICER, SUPERVISOR, Fact, LeftBehind, LogSeen, ProcessSeen, SegmentsSeen
+from chaos.facts import SERVICER, SUPERVISOR, Fact, LeftBehind, LogSeen, ProcessSeen, SegmentsSeen, SupervisorEnded
 from chaos.tally import Tally
 from chaos.world import World
 
 WARM_UP_S = 30.0  # threads, caches and connections of a new process
 LEAST_FIT_S = 60.0
 
-# In any minute what a supervisor may say at once, and a line a second; over some minutes a line a second, one more for
-# each fault, and what a supervisor says when it starts.
-LINES_PER_MINUTE, LINES_AT_ONCE, LINES_PER_FAULT, LINES_PER_START = 60, 120, 1, 15
-LINES_OVER_S = 300.0
+# What each supervisor may say at once, and a line a second: in any minute, and over the minutes of the last five.
+LINES_PER_S, LINES_AT_ONCE = 1, 120
+MINUTE_S, LINES_OVER_S = 60.0, 300.0
+READ_LATE_S = 5.0  # so much older than the time at which they are counted may lines be
 REPETITIONS_PER_MINUTE, REPETITIONS_PER_FAULT = 12, 1
 
 
@@ -46,7 +47,8 @@ class ResourceJudge:
         self._world = world
         self._tally = tally
         self._lives: dict[str, _Life] = {}
-        self._minutes: deque[tuple[float, int]] = deque()  # when they ended, and how many lines more than usual
+        self._minutes: deque[LogSeen] = deque()  # of which none overlaps another
+        self._starts: list[float] = []  # of other supervisors than the first
 
     def judge(self, fact: Fact) -> None:
         """Look at one fact."""
@@ -59,6 +61,8 @@ class ResourceJudge:
             case LeftBehind():
                 text = f"{fact.what} were left: {', '.join(fact.left)}"
                 self._tally.check("I8", fact.t, text if fact.left else None)
+            case SupervisorEnded():
+                self._starts.append(fact.t)
             case LogSeen():
                 self._judge_log(fact)
 
@@ -105,27 +109,28 @@ class ResourceJudge:
         self._tally.check("I12", samples[-1].t, text)
 
     def _judge_log(self, seen: LogSeen) -> None:
-        recent = [e.fault for e in self._world.episodes if e.overlaps(seen.t - 65.0, seen.t)]
-        starts = sum(SUPERVISOR in fault.concerns for fault in recent)
-        usual = LINES_PER_MINUTE + LINES_PER_FAULT * len(recent) + LINES_PER_START * starts
-        most_repeated = REPETITIONS_PER_MINUTE + REPETITIONS_PER_FAULT * len(recent)
+        self._keep_minute(seen)
+        recent = sum(e.overlaps(seen.t - MINUTE_S - READ_LATE_S, seen.t) for e in self._world.episodes)
         wrong = None
-        if seen.lines > LINES_PER_MINUTE + LINES_AT_ONCE * (1 + starts):
-            wrong = f"{seen.lines} lines in a minute with {len(recent)} faults"
-        elif (beyond := self._lines_beyond(seen, usual)) > 0:
-            wrong = f"{beyond:.0f} lines a minute too many over {LINES_OVER_S / 60:.0f} minutes"
-        elif seen.most > most_repeated:
+        if self._lines_beyond([seen]) > 0:
+            wrong = f"{seen.lines} lines in a minute with {recent} faults"
+        elif (beyond := self._lines_beyond(self._minutes)) > 0:
+            wrong = f"{beyond:.0f} lines too many in {len(self._minutes)} minutes"
+        elif seen.most > REPETITIONS_PER_MINUTE + REPETITIONS_PER_FAULT * recent:
             wrong = f"{seen.most} times in a minute: {seen.text}"
         self._tally.check("I14", seen.t, wrong)
 
-    def _lines_beyond(self, seen: LogSeen, usual: int) -> float:
-        """By how many lines a minute the last minutes had more than usual; 0 before there were so many."""
-        self._minutes.append((seen.t, seen.lines - usual))
-        if seen.t - self._minutes[0][0] < LINES_OVER_S:
-            return 0.0
-        while seen.t - self._minutes[0][0] > LINES_OVER_S:
+    def _keep_minute(self, seen: LogSeen) -> None:
+        if not self._minutes or seen.t - self._minutes[-1].t >= MINUTE_S:
+            self._minutes.append(seen)
+        while seen.t - self._minutes[0].t > LINES_OVER_S - MINUTE_S and len(self._minutes) > 1:
             self._minutes.popleft()
-        return sum(lines for _, lines in self._minutes) / len(self._minutes)
+
+    def _lines_beyond(self, minutes: Sequence[LogSeen]) -> float:
+        """By how many lines these minutes have more than a supervisor's log may have."""
+        since, until = minutes[0].t - MINUTE_S - READ_LATE_S, minutes[-1].t
+        starts = 1 + sum(since <= t <= until for t in self._starts)
+        return sum(minute.lines for minute in minutes) - LINES_PER_S * (until - since) - LINES_AT_ONCE * starts
 
 
 def _growth(t: list[float], values: list[float]) -> float:

@@ -55,9 +55,9 @@ class RobotJudge:
             ring = self._world.rings.get(name)
             if ring is None or seen.t - ring.captured > camera.max_age_s:
                 self._not_fresh[name] = seen.t
-            if self._names(seen, name):
+            if names(seen, name):
                 self._shown_at[name] = seen.t
-        if self._is_disturbed(seen):
+        if self._world.disturbed(seen):
             self._linked = None
             self._wrong.clear()
         else:
@@ -68,19 +68,14 @@ class RobotJudge:
         self._judge_peers(seen)
         self._judge_others(seen)
 
-    def _is_disturbed(self, seen: RobotSeen) -> bool:
-        parts = (SERVICER, SUPERVISOR, ROBOT)
-        disturbed = any(self._world.concerned(part, seen.t, seen.t) for part in parts)
-        return disturbed or not seen.answers or not seen.registered or self._world.stalled(seen.t - 1.0, seen.t)
-
     def _judge_camera(self, seen: RobotSeen, name: str) -> None:
-        shown = bool(self._names(seen, name))
+        shown = bool(names(seen, name))
         broken = self._broken_since(name, seen.t)
         well = self._well_since(name)
         if self._is_late(broken, seen.t):
             self._say(f"{name} is broken", seen, None if shown else f"{name} is broken, and no fault says so")
         elif well is not None and self._is_late(well + PROOF_S, seen.t):
-            text = f"{name} works, and there is still: {', '.join(self._names(seen, name))}" if shown else None
+            text = f"{name} works, and there is still: {', '.join(names(seen, name))}" if shown else None
             self._say(f"{name} works", seen, text)
 
     def _judge_deaths(self, seen: RobotSeen) -> None:
@@ -100,7 +95,7 @@ class RobotJudge:
             self._say("refused", seen, None if shown else "a caller is refused, and no fault says so")
 
     def _judge_others(self, seen: RobotSeen) -> None:
-        known = {fault for name in self._world.cameras for fault in self._names(seen, name)}
+        known = {fault for name in self._world.cameras for fault in names(seen, name)}
         others = [fault for fault in seen.faults if fault not in known and _PEERS not in fault.lower()]
         parts = (SERVICER, SUPERVISOR, ROBOT)
         if self._is_late(seen.t - WITHIN_S - LOOK_S - 1, seen.t):
@@ -138,9 +133,6 @@ class RobotJudge:
             since.append(episode.recovered)
         return max(since)
 
-    def _names(self, seen: RobotSeen, camera: str) -> list[str]:
-        return [fault for fault in seen.faults if re.search(rf"\b{re.escape(camera)}\b", fault)]
-
     def _say(self, about: str, seen: RobotSeen, wrong: str | None) -> None:
         """Count a check; what stays wrong is one violation."""
         again = about in self._wrong
@@ -150,3 +142,8 @@ class RobotJudge:
             self._wrong.add(about)
         if wrong is None or not again:
             self._tally.check("I11", seen.t, wrong)
+
+
+def names(seen: RobotSeen, camera: str) -> list[str]:
+    """The faults whose names say that they are this camera's."""
+    return [fault for fault in seen.faults if re.search(rf"\b{re.escape(camera)}\b", fault)]

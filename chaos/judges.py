@@ -8,6 +8,7 @@ from chaos.judge_cameras import CameraJudge
 from chaos.judge_images import ImageJudge
 from chaos.judge_resources import ResourceJudge
 from chaos.judge_robot import RobotJudge
+from chaos.judge_words import WordsJudge
 from chaos.tally import Tally
 from chaos.world import Episode, World
 
@@ -24,6 +25,7 @@ class Judges:
             ImageJudge(self.world, self.tally),
             CameraJudge(self.world, self.tally),
             RobotJudge(self.world, self.tally),
+            WordsJudge(self.world, self.tally),
             self._resources,
         )
 

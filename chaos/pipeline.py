@@ -103,6 +103,14 @@ class Pipeline:
                 continue
         return found
 
+    def post_mortems(self) -> set[str]:
+        """The files about processes that died which are there now."""
+        return {str(path) for path in (self._post_mortem_dir / self.instance).glob("*.txt")}
+
+    @property
+    def _post_mortem_dir(self) -> Path:
+        return self.folder / "post-mortem"
+
     def control_file(self, camera: str) -> Path:
         """Where a synthetic camera looks what to do wrong."""
         return self.folder / f"{camera}.control"
@@ -114,7 +122,7 @@ class Pipeline:
 
     def write_configuration(self) -> None:
         """Write the TOML file, whatever is there now."""
-        lines = [f"post_mortem_dir = {json.dumps(str(self.folder / 'post-mortem'))}"]
+        lines = [f"post_mortem_dir = {json.dumps(str(self._post_mortem_dir))}"]
         for camera in CAMERAS:
             lines += [f"[cameras.{camera.name}]", 'driver = "synthetic"', "width = 640", "height = 480"]
             lines += [f"fps = {camera.fps}", f"max_age_s = {camera.max_age_s}"]

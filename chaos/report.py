@@ -13,9 +13,10 @@ _EXAMPLES = 2
 
 
 def is_clean(run: Run) -> bool:
-    """Whether the run came to its end, and everything held."""
-    counts = run.observed.get("result", {}).get("invariants")
-    return not run.trouble and counts is not None and all(not count["violations"] for count in counts.values())
+    """Whether the run came to its end, something was judged, and everything held."""
+    counts = run.observed.get("result", {}).get("invariants", {}).values()
+    judged = any(count["checks"] for count in counts)
+    return not run.trouble and judged and all(not count["violations"] for count in counts)
 
 
 def text(run: Run) -> str:
@@ -36,9 +37,11 @@ def text(run: Run) -> str:
 
 
 def _verdict(run: Run, counts: dict[str, Any]) -> str:
+    unjudged = [name for name, count in counts.items() if not count["checks"]]
+    if len(unjudged) == len(counts):
+        return "NOTHING was judged"
     if not is_clean(run):
         return "NOT everything held"
-    unjudged = [name for name, count in counts.items() if not count["checks"]]
     return f"everything that was judged held; not judged: {', '.join(unjudged)}" if unjudged else "everything held"
 
 

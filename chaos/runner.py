@@ -19,6 +19,7 @@ from chaos import isolation
 from chaos.crowd import Crowd
 from chaos.facts import SERVICER, SUPERVISOR, Injected, LeftBehind, ReaderEnded, RobotSeen, SupervisorEnded
 from chaos.faults import Faults, Steps, Unable
+from chaos.judge_words import DETAILS
 from chaos.pipeline import SERVICE_NAME, Pipeline
 from chaos.schedule import CAMERAS, Injection, plan
 from chaos.tally import since_start
@@ -62,6 +63,7 @@ class Runner:
         self._waiting: list[tuple[float, int, Steps]] = []
         self._told_robot = self._said = 0.0
         self._shown: set[str] = set()
+        self._files: set[str] = set()  # about processes that died, which were ever there
 
     def run(self) -> None:
         """Do everything; the run's fields say what came of it."""
@@ -147,7 +149,13 @@ class Runner:
                 continue
 
     def _tell_robot(self, now: float) -> None:
-        faults = tuple(name for service, name in self._robot.faults if service == SERVICE_NAME)
+        faults = {
+            name: fault.error_message
+            for (service, name), fault in self._robot.faults.items()
+            if service == SERVICE_NAME
+        }
+        self._files |= self._pipeline.post_mortems()
+        named = {file for text in faults.values() if (file := text.partition(DETAILS)[2])}
         self._teller.tell(
             RobotSeen(
                 now,
@@ -155,6 +163,7 @@ class Runner:
                 SERVICE_NAME in self._robot.services,
                 faults,
                 self._robot.calls["RobotStateService/GetRobotState"],
+                tuple(sorted(named - self._files)),
             )
         )
 

@@ -1,5 +1,6 @@
 """How a camera's ring is damaged from outside, in every way but its pixels: they carry no checksum."""
 
+import contextlib
 import os
 import random
 from collections.abc import Iterator
@@ -13,27 +14,33 @@ _HALF = 0.5
 
 
 def damage(path: Path, injection: Injection) -> Iterator[float]:
-    """Do this kind of damage, in steps. A ring that is not there is left alone, and each if there is no room."""
+    """Do this kind of damage now, before anybody asks for the steps that are returned: those that undo it.
+
+    Raises FileNotFoundError for a ring that is not there, LayoutError for one that is damaged already, and OSError.
+    """
     noise = random.Random(injection.index)  # noqa: S311  no secrecy
-    try:
-        match injection.kind:
-            case "segment_truncated":
-                os.truncate(path, 0 if injection.figure < _HALF else path.stat().st_size // 2)
-            case "segment_header":
-                _overwrite(path, _damaged_header(path, int(injection.figure), noise))
-            case "segment_counters":
-                _overwrite(path, _damaged_counters(path, noise, all_slots=injection.figure > _HALF))
-            case "segment_removed":
-                path.unlink()
-            case "segment_replaced":
-                _replace(path, noise.randbytes(70_000))
-            case "segment_foreign":
-                _replace(path, noise.randbytes(5_000), _FOREIGN_UID)
-                yield injection.hold_s
-                if path.stat().st_uid == _FOREIGN_UID:
-                    path.unlink()
-    except (OSError, layout.LayoutError):
-        return
+    match injection.kind:
+        case "segment_truncated":
+            os.truncate(path, 0 if injection.figure < _HALF else path.stat().st_size // 2)
+        case "segment_header":
+            _overwrite(path, _damaged_header(path, int(injection.figure), noise))
+        case "segment_counters":
+            _overwrite(path, _damaged_counters(path, noise, all_slots=injection.figure > _HALF))
+        case "segment_removed":
+            path.unlink()
+        case "segment_replaced":
+            _replace(path, noise.randbytes(70_000))
+        case "segment_foreign":
+            _replace(path, noise.randbytes(5_000), _FOREIGN_UID)
+            return _remove_foreign(path, injection.hold_s)
+    return iter(())
+
+
+def _remove_foreign(path: Path, hold_s: float) -> Iterator[float]:
+    yield hold_s
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_uid == _FOREIGN_UID:
+            path.unlink()
 
 
 def _overwrite(path: Path, patches: list[tuple[int, bytes]]) -> None:

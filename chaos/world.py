@@ -116,6 +116,11 @@ class World:
         waits = self.waits.get(name, {}).items()
         return sum(max(0.0, min(end, until) - max(start, since)) for start, end in waits)
 
+    def disturbed(self, seen: RobotSeen) -> bool:
+        """Whether what the robot shows now may be wrong, because of what was done to it, the service or both."""
+        done = any(self.concerned(part, seen.t, seen.t) for part in (SERVICER, SUPERVISOR, ROBOT))
+        return done or not seen.answers or not seen.registered or self.stalled(seen.t - 1.0, seen.t)
+
     def of(self, part: str) -> list[Episode]:
         """The episodes that concern this part, the recent ones too."""
         return [episode for episode in self.episodes if part in episode.fault.concerns]

@@ -31,13 +31,18 @@ REFUSED = ("Image Clients Refused",)
 
 
 class Story:
-    """Time passes in steps of one frame. `broken` cameras deliver nothing; `faults` is what the robot shows."""
+    """Time passes in steps of one frame. `broken` cameras deliver nothing; `faults` is what the robot shows.
+
+    Their words are in `texts`; `missing` are the files named there that nobody has seen.
+    """
 
     def __init__(self) -> None:
         self.judges = Judges(CAMERAS)
         self.t = 1000.0
         self.broken: set[str] = set()
         self.faults: tuple[str, ...] = REFUSED
+        self.texts: dict[str, str] = {}
+        self.missing: tuple[str, ...] = ()
         self.epochs = dict.fromkeys(("front", "rear"), 1)
         self.answers = True
         for name, pid in PIDS.items():
@@ -85,9 +90,14 @@ class Story:
             for camera in CAMERAS:
                 self._deliver(camera.name)
             self.tell(self.call(), Tick(self.t), IntruderSeen(self.t, "PERMISSION_DENIED", 400))
-            self.tell(RobotSeen(self.t, self.answers, True, self.faults, round(self.t / 2)))
+            self.tell(self.robot())
             if round(self.t * FPS) % 20 == 0:
                 self._look_at_resources()
+
+    def robot(self) -> RobotSeen:
+        """What the robot shows now."""
+        texts = {name: self.texts.get(name, "") for name in self.faults}
+        return RobotSeen(self.t, self.answers, True, texts, round(self.t / 2), self.missing)
 
     def _deliver(self, name: str) -> None:
         if name in self.broken:

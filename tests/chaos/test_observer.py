@@ -23,6 +23,8 @@ from chaos.tally import INVARIANTS
 from tests.chaos.story import FPS, REFUSED, Story
 
 FAULT_OF_FRONT = "Image Capture Failure for front"
+FROM_OUTSIDE = "Killed from outside: by a person, or by the kernel if memory ran out."
+FILE = "/var/lib/spot-cameras/front.4711.txt"
 
 
 @pytest.fixture
@@ -234,6 +236,44 @@ def refusals_not_shown(story: Story) -> None:
     story.pass_time(2)
 
 
+def nobody_killed_it(story: Story) -> None:
+    """The driver crashed, and the operator reads that somebody killed its process."""
+    story.inject(1, "segfault", "front", ends=True)
+    die_and_say(story, 21, "signal SIGSEGV", FROM_OUTSIDE)
+
+
+def killed_long_ago(story: Story) -> None:
+    """It was killed minutes before it crashed."""
+    story.inject(1, "kill", "front", ends=True)
+    die_and_say(story, 21, "signal SIGKILL", FROM_OUTSIDE)
+    story.pass_time(70)
+    nobody_killed_it(story)
+
+
+def somebody_else_was_killed(story: Story) -> None:
+    """The service was killed, and rear's fault says so too."""
+    story.inject(1, "servicer_kill", "servicer", ends=True)
+    story.restart("servicer", 23)
+    story.pass_time(1)
+    nobody_killed_it(story)
+
+
+def file_does_not_come(story: Story) -> None:
+    """The robot names a file for a quarter of a minute, and it is never there."""
+    story.missing = (FILE,)
+    story.inject(1, "unplug", "front", ends=True, over=False)
+    story.broken = {"front"}
+    die_and_say(story, 21, "exit code 1", f"front: is gone. details: {FILE}", 15)
+
+
+def die_and_say(story: Story, pid: int, how: str, text: str, seconds: float = 3) -> None:
+    """Front's process ends, and its fault says so for a while."""
+    story.restart("front", pid, how)
+    story.faults, story.texts = (*REFUSED, FAULT_OF_FRONT), {FAULT_OF_FRONT: text}
+    story.pass_time(seconds)
+    story.faults = REFUSED
+
+
 def too_many_descriptors(story: Story) -> None:
     """A worker with a thousand files."""
     story.tell(ProcessSeen(story.t, "front", 11, 1000, 4, 60.0))
@@ -278,6 +318,13 @@ def lines_for_minutes(story: Story) -> None:
         story.t += 10
 
 
+def lines_for_two_minutes(story: Story) -> None:
+    """A run of two minutes, and neither is beyond what a supervisor may say at once; both together are."""
+    for _ in range(13):
+        story.tell(LogSeen(story.t, 170, 3, "various"))
+        story.t += 10
+
+
 def the_same_line(story: Story) -> None:
     """Few lines, but always the same one."""
     story.tell(LogSeen(story.t, 40, 40, "front: is silent"))
@@ -313,6 +360,10 @@ BREAKING: list[tuple[str, Callable[[Story], None]]] = [
     ("I11", fault_by_a_client),
     ("I11", fault_without_a_reason),
     ("I11", refusals_not_shown),
+    ("I11", nobody_killed_it),
+    ("I11", killed_long_ago),
+    ("I11", somebody_else_was_killed),
+    ("I11", file_does_not_come),
     ("I12", too_many_descriptors),
     ("I12", growing_memory),
     ("I12", growing_descriptors),
@@ -321,6 +372,7 @@ BREAKING: list[tuple[str, Callable[[Story], None]]] = [
     ("I13", bytes_for_a_stranger),
     ("I14", too_many_lines),
     ("I14", lines_for_minutes),
+    ("I14", lines_for_two_minutes),
     ("I14", the_same_line),
 ]
 
@@ -362,6 +414,45 @@ def test_an_announced_delay_is_not_late(story: Story) -> None:
     story.broken = set()
     story.pass_time(1)
     assert story.violated() == set()
+
+
+def test_who_was_killed_may_be_said_to_be(story: Story) -> None:
+    """Also when it crashes a moment later: what the operator reads may still be about the kill."""
+    story.inject(1, "kill", "front", ends=True)
+    die_and_say(story, 21, "signal SIGKILL", FROM_OUTSIDE)
+    story.pass_time(30)
+    story.inject(2, "segfault", "front", ends=True)
+    die_and_say(story, 22, "signal SIGSEGV", FROM_OUTSIDE)
+    assert story.violated() == set()
+
+
+def test_a_file_has_some_seconds_to_come(story: Story) -> None:
+    """It is named before it is written, and whoever is disturbed has all of that time again."""
+    story.missing = (FILE,)
+    story.inject(1, "unplug", "front", ends=True, over=False)
+    story.broken = {"front"}
+    die_and_say(story, 21, "exit code 1", f"front: is gone. details: {FILE}", 10)
+    story.missing = ()
+    story.faults = (*REFUSED, FAULT_OF_FRONT)
+    story.pass_time(5)
+    assert story.violated() == set()
+
+
+def test_each_supervisor_may_say_much_at_its_start(story: Story) -> None:
+    """Two starts in two minutes are 120 lines each, beside a line a second; no more than that."""
+    story.inject(1, "supervisor_kill", "supervisor", ends=True)
+    story.tell(SupervisorEnded(story.t, 1, "signal SIGKILL", expected=True), LogSeen(story.t + 10, 290, 3, "various"))
+    story.tell(LogSeen(story.t + 70, 60, 3, "various"))
+    assert story.count("I14").violations == 0
+    story.tell(LogSeen(story.t + 80, 310, 3, "various"))
+    assert story.count("I14").violations == 1
+
+
+def test_the_worst_minute_counts_for_the_others(story: Story) -> None:
+    """What is too much by itself is part of what there was altogether."""
+    for minute, lines in enumerate((400, 60)):
+        story.tell(LogSeen(story.t + 60 * (minute + 1), lines, 3, "various"))
+    assert story.count("I14").violations == 2
 
 
 def test_a_fault_excuses_its_own_camera_alone(story: Story) -> None:
@@ -416,6 +507,8 @@ def test_a_machine_that_stood_still_excuses_what_needs_time(story: Story) -> Non
 def test_facts_travel_as_lines() -> None:
     """What arrives is what was sent."""
     story = Story()
-    for fact in (story.image(), story.call(), story.child("front", 11), WritersSeen(1.0, "front", 2, (3, 4))):
+    story.texts, story.missing = {REFUSED[0]: "two"}, (FILE,)
+    some = (story.image(), story.call(), story.child("front", 11), story.robot(), WritersSeen(1.0, "front", 2, (3, 4)))
+    for fact in some:
         assert facts.from_line(facts.to_line(fact)) == fact
     assert int(story.t * FPS) == story.t * FPS

@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from chaos.report import text
+from chaos.report import is_clean, text
 from chaos.runner import Run
 from chaos.schedule import Injection
 from chaos.tally import INVARIANTS, Tally
@@ -15,7 +15,14 @@ def run_with(tally: Tally) -> Run:
     return Run(1, 5.0, (), planned=1, injected=Counter(kill=1), observed=observed, started=1000.0)
 
 
-def test_what_was_not_checked_did_not_hold() -> None:
+def test_a_run_that_judged_nothing_is_not_clean() -> None:
+    """Nobody has seen that anything held."""
+    run = run_with(Tally())
+    assert not is_clean(run)
+    assert text(run).splitlines()[-1] == "NOTHING was judged"
+
+
+def test_what_was_not_checked_is_named() -> None:
     """An invariant without a single check is named as not judged; times are those of the plan."""
     tally = Tally()
     for name in INVARIANTS:
