@@ -104,9 +104,12 @@ class CameraJudge:
             self._judge_reader(death.t, death.name, death.how)
 
     def _judge_reader(self, t: float, name: str, how: str) -> None:
-        """A segment that is cut off *while* it is read ends its reader: no length could be seen before."""
+        """A segment that is cut off *while* it is read ends its reader: no length could be seen before.
+
+        By SIGBUS, or by SIGSEGV while faulthandler reads the stacks of threads that run on.
+        """
         cut = any(0 <= t - when < _TRUNCATION_S for when in self._cuts)
-        if cut and "SIGBUS" in how:
+        if cut and any(number in how for number in ("SIGBUS", "SIGSEGV")):
             self._cut_down[name] += 1
             if self._cut_down[name] <= 1 + _RARELY * len(self._cuts):
                 self._tally.excuse("I10")

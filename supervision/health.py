@@ -5,6 +5,7 @@ import time
 from collections import defaultdict
 from typing import Any
 
+from supervision import exit_codes
 from supervision.backoff import Backoff
 from supervision.frame_rate import FrameRate
 from supervision.lifeline import ErrorCode
@@ -114,7 +115,8 @@ class Health:
             return
         said = next((line for line in reversed(log_tail) if line), None)
         # After a signal the last line is what it wrote before, of which it did not die.
-        cited = f"; the last line of its log: {said[:300]}" if said and death.returncode > 0 else ""
+        was_killed = death.returncode < 0 or death.returncode == exit_codes.TERMINATED
+        cited = f"; the last line of its log: {said[:300]}" if said and not was_killed else ""
         self.report(code, f"ended with {death}{cited}")
 
     def keep_stack(self, lines: tuple[str, ...]) -> None:
