@@ -3,7 +3,7 @@
 Killed from outside   said of nobody but whom this run has killed by a signal, not more than a minute after that
                       one's recovery. It is judged when the text comes: one that stands is about what was then.
 details: <file>       that file has been there, 12 s after it was named at the latest. It may be removed again:
-                      the newest five of each process are kept.
+                      only the newest of each process are kept.
 """
 
 from chaos.facts import SERVICER, SUPERVISOR, Fact, RobotSeen
