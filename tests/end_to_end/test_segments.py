@@ -164,15 +164,14 @@ def cut_in_the_middle_of_a_frame(pipeline: Pipeline, camera: str) -> None:
 
 
 @pytest.mark.row("M14")
-def test_a_ring_that_is_cut_in_the_middle_of_a_frame(pipeline: Pipeline, row: Row) -> None:
+def test_a_ring_that_is_cut_in_the_middle_of_a_frame(pipeline: Pipeline) -> None:
     """The worker dies of SIGBUS, and a new one delivers soon; the other camera and the servicer do not notice."""
     other, servicer, old = pipeline.pid("other"), pipeline.pid("servicer"), pipeline.pid("wide")
     cut_in_the_middle_of_a_frame(pipeline, "wide")
-    took_s = pipeline.wait(
+    pipeline.wait(
         lambda: pipeline.child("wide").pid not in (None, old) and pipeline.answers("wide"), "it is back", PATIENCE_S
     )
     assert pipeline.child("wide").last_exit == "signal SIGBUS"
-    row("M14").measured("an image after SIGBUS in a worker", took_s, PATIENCE_S)
     assert (pipeline.pid("other"), pipeline.pid("servicer")) == (other, servicer)
 
 
@@ -213,7 +212,7 @@ def cut_until_it_dies(pipeline: Pipeline, camera: str, servicer: int) -> None:
 
 
 @pytest.mark.row("M14")
-def test_a_ring_that_is_cut_in_the_middle_of_a_picture(pipeline: Pipeline, row: Row) -> None:
+def test_a_ring_that_is_cut_in_the_middle_of_a_picture(pipeline: Pipeline) -> None:
     """The servicer dies of SIGBUS at worst, and a new one answers soon; the other camera captures on.
 
     While faulthandler writes the stacks of that, other threads run on, and reading theirs may be a SIGSEGV instead.
@@ -222,8 +221,7 @@ def test_a_ring_that_is_cut_in_the_middle_of_a_picture(pipeline: Pipeline, row: 
     with asked_all_the_time(pipeline, "wide") as enough:
         cut_until_it_dies(pipeline, "wide", servicer)
         enough.set()
-        took_s = pipeline.wait(lambda: pipeline.answers("other"), "it answers again", PATIENCE_S)
+        pipeline.wait(lambda: pipeline.answers("other"), "it answers again", PATIENCE_S)
     assert pipeline.child("servicer").last_exit in ("signal SIGBUS", "signal SIGSEGV")
-    row("M14").measured("an image after SIGBUS in the servicer", took_s, PATIENCE_S)
     pipeline.wait(lambda: pipeline.answers("wide"), "the cut one too", PATIENCE_S)
     assert pipeline.pid("other") == other
