@@ -27,6 +27,7 @@ _HANGS = ("hang", "stop")
 _TRUNCATION_S = 1.0
 _RARELY = 0.1  # of the truncations: who does not look at lengths dies of all of them
 _BEFORE_S = 0.3
+_NO_ROOM = "exit code 71"  # README, "Exit codes"
 
 
 class CameraJudge:
@@ -59,7 +60,7 @@ class CameraJudge:
             case ReaderEnded():
                 self._judge_reader(fact.t, fact.name, fact.how)
             case SupervisorEnded(expected=False):
-                self._tally.check("I10", fact.t, f"the supervisor ended by itself ({fact.how})")
+                self._judge_supervisor(fact)
             case Tick():
                 self._judge_silence(fact.t)
                 self._count_reading_on(fact.t)
@@ -102,6 +103,16 @@ class CameraJudge:
             self._tally.check("I5", death.t, f"{death.name}: its worker ended without a reason ({death.how})")
         else:
             self._judge_reader(death.t, death.name, death.how)
+
+    def _judge_supervisor(self, fact: SupervisorEnded) -> None:
+        """One that is started again while /dev/shm is full has to say so and end: there is no room for its rings."""
+        since = fact.t - _BEFORE_S
+        if fact.how == _NO_ROOM and any(
+            one.fault.kind == "shm_full" and one.overlaps(since, fact.t) for one in self._world.episodes
+        ):
+            self._tally.excuse("I10")
+        else:
+            self._tally.check("I10", fact.t, f"the supervisor ended by itself ({fact.how})")
 
     def _judge_reader(self, t: float, name: str, how: str) -> None:
         """A segment that is cut off *while* it is read ends its reader: no length could be seen before.

@@ -480,6 +480,17 @@ def test_a_robot_that_does_not_answer_excuses_its_proxy_only(story: Story) -> No
     assert story.violated() == {"I6"}
 
 
+def test_a_supervisor_that_finds_no_room(story: Story) -> None:
+    """It has to end if /dev/shm is full, and only then."""
+    story.tell(SupervisorEnded(story.t, None, "exit code 71", expected=False))
+    assert story.count("I10").violations == 1
+    story.inject(1, "shm_full", "front")
+    story.tell(SupervisorEnded(story.t + 0.5, None, "exit code 71", expected=False))
+    assert (story.count("I10").violations, story.count("I10").excused) == (1, 1)
+    story.tell(SupervisorEnded(story.t + 0.6, None, "exit code 1", expected=False))
+    assert story.count("I10").violations == 2
+
+
 def test_a_segment_that_is_cut_while_it_is_read(story: Story) -> None:
     """SIGBUS right after the cut is excused, and counted; later it is not."""
     story.inject(1, "segment_truncated", "front")
