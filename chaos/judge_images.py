@@ -48,7 +48,7 @@ class ImageJudge:
         self._tally.check("I4", seen.t, f"{who}: {seen.flaw}" if foreign else None)
         if seen.number is not None and not seen.flaw:
             self._judge_age(seen, camera)
-            self._judge_order(seen, seen.number)
+            self._judge_order(seen, seen.number, camera)
 
     def _judge_age(self, seen: ImageSeen, camera: Camera) -> None:
         if self._is_frozen(camera.name, seen.t):  # the picture's own number stands still, its time does not
@@ -64,23 +64,26 @@ class ImageJudge:
             return
         self._tally.check("I2", seen.t, f"{seen.client}: {seen.source} {seen.number}: {old[0]}" if old else None)
 
-    def _judge_order(self, seen: ImageSeen, number: int) -> None:
+    def _judge_order(self, seen: ImageSeen, number: int, camera: Camera) -> None:
         key = seen.client, seen.source
         old_number, old_ns = self._last.get(key, (0, 0))
         wrong = None
         if number < old_number:
             wrong = f"frame {number} after {old_number}"
-        elif seen.acquired_ns < old_ns and not self._explain_step(key, old_ns - seen.acquired_ns, seen.t):
-            wrong = f"acquired {(old_ns - seen.acquired_ns) / 1e6:.3f} ms before its predecessor"
+        elif seen.acquired_ns < old_ns:
+            back_s = (old_ns - seen.acquired_ns) / 1e9
+            passed_s = camera.captured(number) - camera.captured(old_number)  # the clock's step is larger by that
+            if not self._explain_step(key, back_s + passed_s, seen.t):
+                wrong = f"acquired {back_s * 1000:.3f} ms before its predecessor"
         self._last[key] = number, seen.acquired_ns
         self._tally.check("I3", seen.t, f"{seen.client}: {seen.source}: {wrong}" if wrong else None)
 
-    def _explain_step(self, key: tuple[str, str], back_ns: int, t: float) -> bool:
+    def _explain_step(self, key: tuple[str, str], step_s: float, t: float) -> bool:
         """Whether the robot's clock was put back so far since; each step explains one jump of each source's times."""
         used = self._used_steps.setdefault(key, set())
         fresh = [(when, figure) for when, figure in self._steps_back if figure < -_CLOCK_STEP_S and when <= t]
         open_steps = [(when, figure) for when, figure in fresh if when not in used]
-        if back_ns / 1e9 < _CLOCK_STEP_S or back_ns / 1e9 > -sum(figure for _, figure in open_steps) + _CLOCK_STEP_S:
+        if step_s < _CLOCK_STEP_S or step_s > -sum(figure for _, figure in open_steps) + _CLOCK_STEP_S:
             return False
         used.update(when for when, _ in open_steps)
         return True
