@@ -1,6 +1,7 @@
 """The observer can see: each invariant fires for a message that breaks it, and none for what is in order or excused."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -402,6 +403,19 @@ def test_a_clock_that_goes_back_takes_the_times_along_once(story: Story) -> None
     story.tell(newest, story.image(acquired_ns=back))
     assert story.count("I3").violations == 0
     story.tell(story.image(acquired_ns=back - 50_000_000_000))
+    assert story.count("I3").violations == 1
+
+
+def test_a_pause_hides_most_of_a_step_of_the_clock(story: Story) -> None:
+    """Nine seconds without a picture, and a clock that was put back by ten: its times go back by one."""
+    before = story.image()
+    story.tell(before, Injected(story.t, 1, "robot_clock", "robot", (facts.ROBOT,), figure=-10.0))
+    story.tell(facts.Over(story.t, 1))
+    story.t += 9.05
+    after = story.image()
+    story.tell(replace(after, acquired_ns=after.acquired_ns - 10_000_000_000))
+    assert story.count("I3").violations == 0
+    story.tell(replace(story.image(), acquired_ns=after.acquired_ns - 10_500_000_000))
     assert story.count("I3").violations == 1
 
 
