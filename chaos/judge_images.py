@@ -72,18 +72,23 @@ class ImageJudge:
             wrong = f"frame {number} after {old_number}"
         elif seen.acquired_ns < old_ns:
             back_s = (old_ns - seen.acquired_ns) / 1e9
-            passed_s = camera.captured(number) - camera.captured(old_number)  # the clock's step is larger by that
-            if not self._explain_step(key, back_s + passed_s, seen.t):
+            passed_s = camera.captured(number) - camera.captured(old_number)
+            if not self._explain_step(key, back_s, passed_s, seen.t):
                 wrong = f"acquired {back_s * 1000:.3f} ms before its predecessor"
         self._last[key] = number, seen.acquired_ns
         self._tally.check("I3", seen.t, f"{seen.client}: {seen.source}: {wrong}" if wrong else None)
 
-    def _explain_step(self, key: tuple[str, str], step_s: float, t: float) -> bool:
-        """Whether the robot's clock was put back so far since; each step explains one jump of each source's times."""
+    def _explain_step(self, key: tuple[str, str], back_s: float, passed_s: float, t: float) -> bool:
+        """Whether the robot's clock was put back so far since; each step explains one jump of each source's times.
+
+        The step was larger than what is seen of it, by the time between the two frames; by less if the first one came
+        from a frozen sensor, whose number stands still.
+        """
         used = self._used_steps.setdefault(key, set())
         fresh = [(when, figure) for when, figure in self._steps_back if figure < -_CLOCK_STEP_S and when <= t]
         open_steps = [(when, figure) for when, figure in fresh if when not in used]
-        if step_s < _CLOCK_STEP_S or step_s > -sum(figure for _, figure in open_steps) + _CLOCK_STEP_S:
+        most_s = -sum(figure for _, figure in open_steps) + _CLOCK_STEP_S
+        if back_s + passed_s < _CLOCK_STEP_S or back_s > most_s:
             return False
         used.update(when for when, _ in open_steps)
         return True

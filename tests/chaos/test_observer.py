@@ -419,6 +419,19 @@ def test_a_pause_hides_most_of_a_step_of_the_clock(story: Story) -> None:
     assert story.count("I3").violations == 1
 
 
+def test_a_frozen_sensor_before_a_step_of_the_clock(story: Story) -> None:
+    """Its number stood still for longer than there was no picture: less of the step is hidden than it seems."""
+    story.inject(1, "freeze", "front")
+    number = story.image().number
+    story.t += 8
+    story.tell(replace(story.image(), number=number))
+    story.tell(Injected(story.t, 2, "robot_reboot", "robot", (facts.ROBOT,), figure=-100.25), facts.Over(story.t, 2))
+    story.t += 2
+    after = story.image()
+    story.tell(replace(after, acquired_ns=after.acquired_ns - 100_250_000_000))
+    assert story.count("I3").violations == 0
+
+
 def test_an_announced_delay_is_not_late(story: Story) -> None:
     """Backoff is part of the promise."""
     story.inject(1, "kill", "front", ends=True)
