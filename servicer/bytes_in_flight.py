@@ -27,14 +27,10 @@ class BytesInFlight:
     """
 
     def __init__(self, most_bytes: int) -> None:
+        self.used_bytes = 0  # what is set aside now
         self._most_bytes = most_bytes
         self._held: dict[object, _Held] = {}
         self._lock = threading.Lock()
-
-    @property
-    def used_bytes(self) -> int:
-        """What is set aside now."""
-        return sum(held.size_bytes for held in list(self._held.values()))
 
     def take(self, size_bytes: int, answer_bytes: int, context: grpc.ServicerContext) -> bool:
         """Set bytes aside until the call is over; False if there is no room for them.
@@ -46,6 +42,7 @@ class BytesInFlight:
         with self._lock:
             room = self.used_bytes + size_bytes <= self._most_bytes * share
             if room:
+                self.used_bytes += size_bytes
                 self._held[key] = _Held(size_bytes, now_s, context)
             overdue = [] if room else [held for held in self._held.values() if now_s - held.since_s > _PATIENCE_S]
         for held in overdue:
@@ -56,4 +53,4 @@ class BytesInFlight:
 
     def _give_back(self, key: object) -> None:
         with self._lock:
-            del self._held[key]
+            self.used_bytes -= self._held.pop(key).size_bytes

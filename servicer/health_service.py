@@ -9,10 +9,11 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2
 
+from servicer.image_service import SERVICE
 from servicer.served_camera import ServedCamera
 
 _SERVICE = "grpc.health.v1.Health"
-_ALL = ("", "bosdyn.api.ImageService")
+_ALL = ("", SERVICE)
 _RESPONSE = health_pb2.HealthCheckResponse
 
 

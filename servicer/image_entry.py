@@ -10,15 +10,19 @@ from typing import Any
 from bosdyn.api import image_pb2
 
 from servicer import image_request, own_pictures
+from servicer.answer import Answer, without_picture
 from servicer.capture_requests import CaptureFailedError, Shot, WorkerAwayError
 from servicer.custom_parameters import Parameters, ParameterSpec, RefusedError
 from servicer.image_request import Refusal, Wanted
-from servicer.picture import Encoded, UndecodableFrameError
-from servicer.served_camera import FrameFacts, FrameLostError, ServedCamera
+from servicer.picture import UndecodableFrameError
+from servicer.served_camera import FrameLostError, NoRobotTimeError, ServedCamera
+from shm import FrameFacts
 
 _RESPONSE = image_pb2.ImageResponse
-_LONGEST_EXPOSURE_S = 3600.0  # beyond is a driver's mistake (some say "infinite")
 _HAND_OVER_S = 1.0  # for a result that is being set
+_NAME_LIMIT = 128
+_NO_PARAMETERS = ParameterSpec(None).defaults
+_JUST_NOW_S = 0.001  # so long the newest frame is taken to be the newest
 
 
 class NoImageError(Exception):
@@ -26,40 +30,35 @@ class NoImageError(Exception):
 
 
 class ImageEntry:
-    """One `ImageRequest` to a camera, and the `ImageResponse` that becomes of it.
+    """One `ImageRequest` to a camera, and the `answer` that becomes of it.
 
     In this order: `examine`; as long as it `lacks_capture`, `ask`, wait until it `is_due`, and `collect`; `fill`; and
-    `withdraw_if_stale` at the end. Nothing in here raises: what goes wrong is in the answer, and in `reason` if it is
+    `finish`. Nothing in here raises: what goes wrong is in the answer, and in `reason` if it is
     no mistake of the client. `why_silent` gives the operator's sentence for a camera that has no fresh frame.
     """
 
-    def __init__(
-        self, request: Any, answer: Any, camera: ServedCamera, why_silent: Callable[[str], str | None]
-    ) -> None:
+    def __init__(self, request: Any, camera: ServedCamera, why_silent: Callable[[str], str | None]) -> None:
         self.camera = camera
+        self.answer: Answer | None = None
         self.reason: str | None = None
         self.pending: Future[Shot] | None = None
         self.until_s = math.inf
         self._request = request
         self._asked: Any = None  # the ImageRequest for a class that makes pictures itself
-        self._answer = answer
         self._why_silent = why_silent
-        self._settled = False
-        self._described_epoch: int | None = None
-        self._parameters: Parameters = ParameterSpec(None).defaults
+        self._parameters: Parameters = _NO_PARAMETERS
         self._shot: Shot | None = None
-        self._captured_ns: int | None = None  # of the picture that the answer holds
+        self._seen: FrameFacts | None = None
+        self._seen_s = -math.inf
 
     def examine(self) -> None:
         """Refuse what cannot be answered before any camera is asked for it."""
         with self._hiding_nothing_of_others():
-            facts = self.camera.newest(None)
-            self._describe(facts)
             try:
-                self._parameters = self._completed(facts)
+                self._parameters = self._completed()
                 if self.camera.makes_own_pictures:
                     self._asked = self._own_request()
-                elif facts is not None:
+                elif (facts := self._newest() or self.camera.newest(None)) is not None:
                     self._check(facts)
             except (RefusedError, _RefusedRequestError, NoImageError) as error:
                 self._settle(error)
@@ -71,9 +70,8 @@ class ImageEntry:
         """
         with self._hiding_nothing_of_others():
             if self._is_stale():
-                self._answer.ClearField("shot")
-                self._settled, self._captured_ns, self._shot = False, None, None
-            return not self._settled and self._needs_capture()
+                self.answer = self._shot = None
+            return self.answer is None and self._needs_capture()
         return False
 
     def ask(self, until_s: float) -> None:
@@ -89,13 +87,14 @@ class ImageEntry:
 
     def collect(self) -> None:
         """Take what the camera brought. What comes later may still serve somebody else's call."""
+        self._seen_s = -math.inf
         with self._hiding_nothing_of_others():
             if self.pending is not None and self.pending.done():
                 try:
                     self._shot = self.pending.result(_HAND_OVER_S)
                 except CaptureFailedError as error:
                     self._settle(error)
-            elif not self._settled:
+            elif self.answer is None:
                 self._settle(NoImageError(self._why_silent(self.camera.name) or "it delivered no frame in time."))
 
     def leave(self) -> None:
@@ -106,25 +105,21 @@ class ImageEntry:
     def fill(self, until_s: float) -> int:
         """Answer, and say how many bytes the picture has: 0 for none, and for one that is there already."""
         with self._hiding_nothing_of_others():
-            if self._settled:
+            if self.answer is not None:
                 return 0
             try:
-                encoded = self._encoded(until_s)
-                robot_ns = self._robot_ns(encoded)
+                self.answer = self._with_picture(until_s)
             except (_RefusedRequestError, NoImageError) as error:
                 self._settle(error)
-                return 0
-            self._tell(encoded, robot_ns)
-            return len(encoded.data)
+            return len(self.answer.data) if self.answer else 0
         return 0
 
-    def withdraw_if_stale(self) -> None:
+    def finish(self) -> Answer:
         """Keep the freshness promise to the last moment: the others of the call may have taken long."""
         with self._hiding_nothing_of_others():
-            if self._captured_ns is not None and self._is_stale():
-                age_s = _age_s(self._captured_ns)
-                self._answer.ClearField("shot")
-                self._settle(NoImageError(f"its frame was {age_s:.1f} s old by the time of the answer."))
+            if self._is_stale():
+                self._settle(NoImageError(f"its frame was {self._age_s():.1f} s old by the time of the answer."))
+        return self.answer or _bare(_RESPONSE.STATUS_IMAGE_DATA_ERROR, self.camera.source_name)
 
     @contextlib.contextmanager
     def _hiding_nothing_of_others(self) -> Iterator[None]:
@@ -133,62 +128,61 @@ class ImageEntry:
             yield
         except Exception as error:
             self.camera.unexpected.note(error)
-            self._answer.Clear()
-            self._answer.source.name = self.camera.source_name
-            self._settle(NoImageError("something unexpected went wrong; the log says what."))
+            self.reason = "something unexpected went wrong; the log says what."
+            self.answer = _bare(_RESPONSE.STATUS_IMAGE_DATA_ERROR, self.camera.source_name)
 
     def _is_stale(self) -> bool:
         """Whether the answer holds a picture that is too old by now."""
-        return self._captured_ns is not None and _age_s(self._captured_ns) > self.camera.max_age_s
+        return self._age_s() > self.camera.max_age_s
+
+    def _age_s(self) -> float:
+        """How old the picture in the answer is; 0 without one."""
+        captured_ns = self.answer.captured_ns if self.answer else None
+        return 0.0 if captured_ns is None else _age_s(captured_ns)
+
+    def _newest(self) -> FrameFacts | None:
+        """The newest frame with these parameters, of this moment."""
+        now_s = time.monotonic()
+        if now_s - self._seen_s > _JUST_NOW_S:
+            self._seen, self._seen_s = self.camera.newest(self._parameters.params_id), now_s
+        return self._seen
 
     def _needs_capture(self) -> bool:
-        facts = self.camera.newest(self._parameters.params_id)
+        facts = self._newest()
         if self._shot is None:
             return self.camera.needs_capture(self._parameters, facts)
         if self.camera.makes_own_pictures:
             return _age_s(self._shot.captured_ns) > self.camera.max_age_s
         return facts is None or facts.frame_number < self._shot.frame_number or facts.age_s() > self.camera.max_age_s
 
-    def _describe(self, facts: FrameFacts | None) -> None:
-        self._answer.source.CopyFrom(self.camera.source(facts))
-        self._described_epoch = facts.epoch if facts else None
-
-    def _completed(self, facts: FrameFacts | None) -> Parameters:
-        if facts is None and self._request.custom_params.values and self.camera.descriptor() is None:
+    def _completed(self) -> Parameters:
+        if self._request.custom_params.values and self.camera.descriptor() is None:
             raise NoImageError(self._why_no_frame(None))  # nobody knows whether it has such parameters
         return self.camera.spec.complete(self._request.custom_params)
 
-    def _robot_ns(self, encoded: Encoded) -> int:
-        robot_ns = self.camera.acquisition_times.of(encoded.frame_number, encoded.captured_ns)
-        if robot_ns is None:
-            raise NoImageError("there was no time sync with the robot yet.")
-        return robot_ns
-
-    def _encoded(self, until_s: float) -> Encoded:
-        facts = self.camera.newest(self._parameters.params_id)
-        if self.camera.makes_own_pictures and self._shot is not None:
-            return self._own_picture(self._shot, facts)
-        facts = self._fresh(facts)
+    def _with_picture(self, until_s: float) -> Answer:
+        facts = self._newest()
         try:
-            encoded = self.camera.encoded(facts, self._check(facts), until_s - time.monotonic())
-        except (UndecodableFrameError, FrameLostError) as error:
+            if self.camera.makes_own_pictures and self._shot is not None:
+                return self._own_picture(self._shot, facts)
+            facts = self._fresh(facts)
+            answer = self.camera.answer(facts, self._check(facts), self._parameters, until_s - time.monotonic())
+        except (UndecodableFrameError, FrameLostError, NoRobotTimeError) as error:
             raise NoImageError(f"{error}.") from error
         except TimeoutError as error:
             raise NoImageError("the frame could not be encoded in time.") from error
         if self.camera.spec.raw != self._parameters.spec.raw:
             raise NoImageError("its parameters have changed meanwhile.")
-        return encoded
+        return answer
 
     def _fresh(self, facts: FrameFacts | None) -> FrameFacts:
         least = self._shot.frame_number if self._shot else 0
         if facts is None or facts.age_s() > self.camera.max_age_s or facts.frame_number < least:
             raise NoImageError(self._why_no_frame(facts))
-        if facts.epoch != self._described_epoch:
-            self._describe(facts)
         self.camera.keep()
         return facts
 
-    def _own_picture(self, shot: Shot, newest: FrameFacts | None) -> Encoded:
+    def _own_picture(self, shot: Shot, newest: FrameFacts | None) -> Answer:
         if shot.captured_ns > time.monotonic_ns() or _age_s(shot.captured_ns) > self.camera.max_age_s:
             raise NoImageError(self._why_no_frame(newest))
         facts = newest if newest is not None and newest.frame_number == shot.frame_number else None
@@ -201,7 +195,7 @@ class ImageEntry:
             self.camera.note_own_picture(str(error))
             raise NoImageError(str(error)) from error
         self.camera.note_own_picture()
-        return encoded
+        return self.camera.answer_with(encoded, self._parameters)
 
     def _own_request(self) -> Any:
         asked = own_pictures.check(self._request, own_pictures.formats(self.camera.descriptor() or {}))
@@ -224,35 +218,20 @@ class ImageEntry:
             return "there is no frame of it yet." if self._shot is None else "its frame was overwritten too soon."
         return f"its newest frame is {facts.age_s():.1f} s old; the limit is {self.camera.max_age_s:.1f} s."
 
-    def _tell(self, encoded: Encoded, robot_ns: int) -> None:
-        self._settled, self._captured_ns = True, encoded.captured_ns
-        answer, shot, image = self._answer, self._answer.shot, self._answer.shot.image
-        answer.status = _RESPONSE.STATUS_OK
-        shot.acquisition_time.FromNanoseconds(robot_ns)
-        image.rows, image.cols = encoded.rows, encoded.cols
-        image.format, image.pixel_format = encoded.wanted.image_format, encoded.wanted.pixel_format
-        image.data = encoded.data
-        if math.isfinite(encoded.gain) and encoded.gain >= 0:  # NaN: unknown; -1: some drivers' way to say so
-            shot.capture_params.gain = encoded.gain
-        if 0 < encoded.exposure_s <= _LONGEST_EXPOSURE_S:
-            shot.capture_params.exposure_duration.FromNanoseconds(round(encoded.exposure_s * 1e9))
-        if self._parameters.message is not None:
-            shot.capture_params.custom_params.CopyFrom(self._parameters.message)
-        self.camera.describe(answer, encoded)
-
     def _settle(self, error: Exception) -> None:
         """Answer with an error."""
-        self._settled, self._captured_ns = True, None
+        message = image_pb2.ImageResponse(source=self.camera.source())
         if isinstance(error, CaptureFailedError):
             error = self._of_failure(error)
         if isinstance(error, RefusedError):
-            self._answer.status = _RESPONSE.STATUS_CUSTOM_PARAMS_ERROR
-            self._answer.custom_param_error.CopyFrom(error.error)
+            message.status = _RESPONSE.STATUS_CUSTOM_PARAMS_ERROR
+            message.custom_param_error.CopyFrom(error.error)
         elif isinstance(error, _RefusedRequestError):
-            self._answer.status = error.status
+            message.status = error.status
         else:
-            self._answer.status = _RESPONSE.STATUS_IMAGE_DATA_ERROR
+            message.status = _RESPONSE.STATUS_IMAGE_DATA_ERROR
             self.reason = str(error)
+        self.answer = without_picture(message)
 
     def _of_failure(self, error: CaptureFailedError) -> Exception:
         """What a worker's failure is for the client: his mistake, or no image."""
@@ -272,6 +251,17 @@ class _RefusedRequestError(Exception):
     def __init__(self, status: int) -> None:
         super().__init__(status)
         self.status = status
+
+
+def of_unknown_camera(name: str) -> Answer:
+    """The answer to whoever asks for a camera that there is not."""
+    return _bare(_RESPONSE.STATUS_UNKNOWN_CAMERA, name[:_NAME_LIMIT])
+
+
+def _bare(status: int, name: str) -> Answer:
+    message = image_pb2.ImageResponse(status=status)
+    message.source.name = name
+    return without_picture(message)
 
 
 def _age_s(captured_ns: int) -> float:

@@ -7,12 +7,13 @@ oldest is lost and counted: a log must never hold up an image, nor fill the memo
 import collections
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from bosdyn.api import image_pb2
-from google.protobuf.field_mask_pb2 import FieldMask
+
+from servicer.answer import Answer
 
 _MOST_MESSAGES = 4096
 _MOST_BYTES = 4 << 20
@@ -37,12 +38,13 @@ class ImageLog:
         self._held_bytes = 0
         self._lock = threading.Lock()
 
-    def note(self, request: Any, response: Any, received_ns: int) -> None:
-        """Take in a GetImage request and its answer, unless the client wants neither logged."""
+    def note(self, request: Any, header: Any, answers: Iterable[Answer], received_ns: int) -> None:
+        """Take in a GetImage request and what answers it, unless the client wants neither logged."""
         if request.header.disable_rpc_logging:
             return
         asked = _serialized(request, received_ns)
-        answered = _serialized(without_pictures(response), time.monotonic_ns())
+        response = image_pb2.GetImageResponse(header=header, image_responses=[answer.message for answer in answers])
+        answered = _serialized(response, time.monotonic_ns())
         with self._lock:
             for message in (asked, answered):
                 self._messages.append(message)
@@ -81,26 +83,6 @@ class ImageLog:
         return message
 
 
-def without_pictures(response: Any) -> Any:
-    """Return a copy of a GetImageResponse in which no image has data. Their bytes are not copied on the way."""
-    stripped = image_pb2.GetImageResponse(header=response.header)
-    for answer in response.image_responses:
-        _ALL_BUT_DATA.MergeMessage(answer, stripped.image_responses.add())
-    return stripped
-
-
 def _serialized(message: Any, noted_ns: int) -> LoggedMessage:
     return LoggedMessage(message.DESCRIPTOR.full_name, message.SerializeToString(), noted_ns)
 
-
-def _paths_but(descriptor: Any, left_out: str, prefix: str = "") -> Iterator[str]:
-    """Every field of a message by its path, that of one nested field excepted."""
-    for field in descriptor.fields:
-        path = f"{prefix}{field.name}"
-        if left_out.startswith(f"{path}."):
-            yield from _paths_but(field.message_type, left_out, f"{path}.")
-        elif path != left_out:
-            yield path
-
-
-_ALL_BUT_DATA = FieldMask(paths=_paths_but(image_pb2.ImageResponse.DESCRIPTOR, "shot.image.data"))

@@ -6,7 +6,8 @@ from typing import Any
 
 from bosdyn.api import image_pb2
 
-from servicer.pixel_formats import NATIVE, RGB_U8, RGBA_U8, SERVED, fits_in_jpeg
+from servicer.jpeg import JpegFacts
+from servicer.pixel_formats import GREY_U8, NATIVE, RGB_U8, RGBA_U8, SERVED, fits_in_jpeg
 from shm import Encoding
 
 _RESPONSE = image_pb2.ImageResponse
@@ -21,13 +22,28 @@ _SMALLEST_RATIO = 0.01  # image.proto: the ratio is clipped to [0.01, 1]
 class Wanted:
     """A request that can be answered: format and pixel format are the proto's enum numbers.
 
-    `quality_percent` is 1 to 100 for JPEG and 0 for RAW and RLE, so that equal pictures are equal keys.
+    `quality_percent` is 1 to 100 for JPEG and 0 for RAW and RLE, so that equal pictures are equal keys. `any_quality`:
+    the client has not said which, and gets a camera's own JPEG, of whatever quality that is.
     """
 
     image_format: int
     pixel_format: int
     quality_percent: int
     resize_ratio: float
+    any_quality: bool = False
+
+    def is_met_by(self, original: JpegFacts) -> bool:
+        """Whether a camera's own JPEG is as good as one that is made of it: to encode it again can only lose.
+
+        Not if it leaves its Huffman tables to the decoder, or says which way is up: not all do as ours does then.
+        """
+        if self.image_format != _IMAGE.FORMAT_JPEG or self.resize_ratio != 1.0:
+            return False
+        if original.components != (1 if self.pixel_format == GREY_U8 else 3):
+            return False
+        if original.has_exif or not original.has_huffman_tables:
+            return False
+        return self.any_quality or (original.quality_percent or 100) <= self.quality_percent
 
 
 @dataclass(frozen=True)
@@ -49,7 +65,8 @@ def check(request: Any, encoding: Encoding) -> Wanted | Refusal:
     if pixel_format is None:
         return Refusal(_RESPONSE.STATUS_UNSUPPORTED_PIXEL_FORMAT_REQUESTED)
     quality_percent = quality(request.quality_percent) if image_format == _IMAGE.FORMAT_JPEG else 0
-    return Wanted(image_format, pixel_format, quality_percent, ratio(request.resize_ratio))
+    any_quality = encoding is Encoding.JPEG and image_format == _IMAGE.FORMAT_JPEG and request.quality_percent == 0
+    return Wanted(image_format, pixel_format, quality_percent, ratio(request.resize_ratio), any_quality)
 
 
 def image_formats(encoding: Encoding) -> list[int]:

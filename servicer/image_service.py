@@ -10,18 +10,18 @@ import grpc
 from bosdyn.api import header_pb2, image_pb2
 
 from servicer import admission
+from servicer.answer import Answer, joined
 from servicer.bytes_in_flight import BytesInFlight
-from servicer.image_entry import ImageEntry
+from servicer.image_entry import ImageEntry, of_unknown_camera
 from servicer.image_log import ImageLog
 from servicer.served_camera import ServedCamera
 
-_RESPONSE = image_pb2.ImageResponse
+SERVICE = "bosdyn.api.ImageService"
 
 _LEAST_ENTRIES = 32
 _RESPONSE_LIMIT_BYTES = 64 << 20
 _IN_FLIGHT_BYTES = 128 << 20  # gRPC holds two to three times as much for them
 _ECHO_LIMIT_BYTES = 4096  # larger requests are not sent back in the header
-_NAME_LIMIT = 128
 
 _ROUNDS = 3
 _ANSWERING_S = 0.5
@@ -56,43 +56,58 @@ class ImageService:
         """Whether no call is being answered, and no picture is on its way."""
         return self._begun == self.ended and not self._in_flight.used_bytes
 
+    def add_to(self, server: grpc.Server) -> None:
+        """Let a server answer for it. What GetImage returns is what goes over the wire."""
+        handlers = {
+            "ListImageSources": grpc.unary_unary_rpc_method_handler(
+                self.ListImageSources,
+                image_pb2.ListImageSourcesRequest.FromString,
+                image_pb2.ListImageSourcesResponse.SerializeToString,
+            ),
+            "GetImage": grpc.unary_unary_rpc_method_handler(self.GetImage, image_pb2.GetImageRequest.FromString),
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+
     def ListImageSources(self, request: Any, _context: grpc.ServicerContext) -> Any:  # noqa: N802  gRPC's name
         """Describe every configured camera, in the configured order."""
         self._count_begin()
-        response = image_pb2.ListImageSourcesResponse()
+        response = image_pb2.ListImageSourcesResponse(header=_header_for(request))
         try:
-            _begin_header(response, request)
             for camera in self._cameras.values():
                 response.image_sources.append(_source(camera))
                 camera.add_place(response.transforms_snapshot)
         finally:
             self._count_end()
-        _end_header(response)
+        response.header.response_timestamp.GetCurrentTime()
         return response
 
-    def GetImage(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802  gRPC's name
-        """Answer every entry in the order of the request."""
+    def GetImage(self, request: Any, context: grpc.ServicerContext) -> bytes:  # noqa: N802  gRPC's name
+        """Answer every entry in the order of the request, with the serialized `GetImageResponse`."""
         received_ns = time.monotonic_ns()
         self._count_begin(requests=1)
         try:
-            response = self._images(request, context)
+            header = _header_for(request)
+            answers = self._answers(request.image_requests, header, context)
+            header.response_timestamp.GetCurrentTime()
             if self._image_log is not None:
-                self._image_log.note(request, response, received_ns)
-            return response
+                self._image_log.note(request, header, answers, received_ns)
+            return joined(header, answers)
         finally:
             self._count_end()
 
-    def _images(self, request: Any, context: grpc.ServicerContext) -> Any:
-        response = image_pb2.GetImageResponse()
-        _begin_header(response, request)
+    def _answers(self, requests: Any, header: Any, context: grpc.ServicerContext) -> list[Answer]:
         most = max(_LEAST_ENTRIES, 4 * len(self._cameras))
-        if len(request.image_requests) > most:
-            response.header.error.code = header_pb2.CommonError.CODE_INVALID_REQUEST
-            response.header.error.message = f"{len(request.image_requests)} image requests; at most {most} are answered"
-        else:
-            self._answer_all(request.image_requests, response, context)
-        _end_header(response)
-        return response
+        if len(requests) > most:
+            header.error.code = header_pb2.CommonError.CODE_INVALID_REQUEST
+            header.error.message = f"{len(requests)} image requests; at most {most} are answered"
+            return []
+        begun = [self._examined(request) for request in requests]
+        entries = [entry for entry in begun if isinstance(entry, ImageEntry)]
+        self._fill_all(entries, context)
+        answers = [entry.finish() if isinstance(entry, ImageEntry) else entry for entry in begun]
+        reasons = {entry.camera.source_name: entry.reason for entry in entries if entry.reason}
+        header.error.message = " ".join(f"{name}: {why}" for name, why in reasons.items())
+        return answers
 
     def _count_begin(self, requests: int = 0) -> None:
         with self._counting:
@@ -103,32 +118,21 @@ class ImageService:
         with self._counting:
             self.ended += 1
 
-    def _answer_all(self, requests: Any, response: Any, context: grpc.ServicerContext) -> None:
-        entries = self._examine(requests, response)
+    def _examined(self, request: Any) -> ImageEntry | Answer:
+        """Begin an answer to an entry; one about an unknown camera is an answer already."""
+        camera = self._cameras.get(request.image_source_name)
+        if camera is None:
+            return of_unknown_camera(request.image_source_name)
+        entry = ImageEntry(request, camera, self._why_silent)
+        entry.examine()
+        return entry
+
+    def _fill_all(self, entries: list[ImageEntry], context: grpc.ServicerContext) -> None:
         until_s = _until_s(entries)
         fill = functools.partial(_fill, until_s=until_s, context=context, room=_Room(self._in_flight, context))
         _wait_for_captures(entries, until_s, context, fill)
         for entry in entries:  # after all waits: what nobody had to wait for is still fresh
             fill(entry)
-        for entry in entries:
-            entry.withdraw_if_stale()
-        reasons = {entry.camera.source_name: entry.reason for entry in entries if entry.reason}
-        response.header.error.message = " ".join(f"{name}: {why}" for name, why in reasons.items())
-
-    def _examine(self, requests: Any, response: Any) -> list[ImageEntry]:
-        """Begin an answer to each entry; one about an unknown camera is an answer already."""
-        entries = []
-        for request in requests:
-            answer = response.image_responses.add()
-            camera = self._cameras.get(request.image_source_name)
-            if camera is None:
-                answer.status = _RESPONSE.STATUS_UNKNOWN_CAMERA
-                answer.source.name = request.image_source_name[:_NAME_LIMIT]
-                continue
-            entry = ImageEntry(request, answer, camera, self._why_silent)
-            entry.examine()
-            entries.append(entry)
-        return entries
 
 
 class _Room:
@@ -221,7 +225,7 @@ def _fill(entry: ImageEntry, until_s: float, context: grpc.ServicerContext, room
 def _source(camera: ServedCamera) -> Any:
     """The description of one camera: its name alone if that fails, which must not hide the others."""
     try:
-        return camera.source(camera.newest(None))
+        return camera.source()
     except Exception as error:
         camera.unexpected.note(error)
         return image_pb2.ImageSource(name=camera.source_name, image_type=image_pb2.ImageSource.IMAGE_TYPE_VISUAL)
@@ -238,13 +242,11 @@ def _patience_s(until_s: float) -> float:
     return min(_ANSWERING_S, (until_s - time.monotonic()) * _ANSWERING_SHARE)
 
 
-def _begin_header(response: Any, request: Any) -> None:
-    response.header.request_received_timestamp.GetCurrentTime()
-    response.header.request_header.CopyFrom(request.header)
-    response.header.error.code = header_pb2.CommonError.CODE_OK
+def _header_for(request: Any) -> Any:
+    """A `ResponseHeader`, to be completed."""
+    header = header_pb2.ResponseHeader(request_header=request.header)
+    header.request_received_timestamp.GetCurrentTime()
+    header.error.code = header_pb2.CommonError.CODE_OK
     if request.ByteSize() <= _ECHO_LIMIT_BYTES:
-        response.header.request.Pack(request)
-
-
-def _end_header(response: Any) -> None:
-    response.header.response_timestamp.GetCurrentTime()
+        header.request.Pack(request)
+    return header

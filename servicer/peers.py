@@ -4,6 +4,7 @@ The robot forwards its WiFi and LAN ports 21000-22000 to the payload, in plainte
 the sender's own address. Without this list everybody on the robot's network would see through its cameras.
 """
 
+import functools
 import ipaddress
 import logging
 import socket
@@ -113,6 +114,7 @@ class AllowedPeers:
             return list(self._refused_s)
 
 
+@functools.lru_cache(maxsize=1024)
 def _address_of(peer: str) -> str:
     """The address in "ipv4:1.2.3.4:567" or "ipv6:[::1%25lo]:567"."""
     return _canonical(unquote(peer.partition(":")[2].rpartition(":")[0]).strip("[]"))
@@ -127,6 +129,7 @@ def _canonical(host: str) -> str:
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 
+@functools.lru_cache(maxsize=1024)
 def _is_loopback(address: str) -> bool:
     return _is_address(address) and ipaddress.ip_address(address).is_loopback
 

@@ -1,7 +1,7 @@
 """From a frame to the bytes that are sent: decode, put upright, resize, convert, encode.
 
-A JPEG is looked at before it is decoded: what its header promises is what a decoder allocates. What is broken so that
-libjpeg only warns (bits that flipped on the way from a USB camera) is decoded and served: cameras that work send such
+A camera's own JPEG is sent as it is to whoever would get nothing better by its being encoded again. What is broken in
+one so that libjpeg only warns (bits that flipped on the way from a USB camera) is served: cameras that work send such
 frames all the time.
 """
 
@@ -12,18 +12,19 @@ import cv2
 import numpy as np
 from bosdyn.api import image_pb2
 
-from servicer import run_length
+from servicer import jpeg, run_length
 from servicer.image_request import Wanted
 from servicer.orientation import UPRIGHT, NothingLeftError, Orientation
 from servicer.pixel_formats import GREY_U8, SERVED, Picture
 from shm import Encoding, Frame
 
-_MOST_PIXELS = 64 * 2**20  # of a JPEG: a worker of ours lets no larger one pass
-_MOST_SCANS = 100  # a progressive JPEG has about ten; each is decoded into the whole picture
-_START_OF_IMAGE, _END_OF_IMAGE, _START_OF_SCAN = b"\xff\xd8", b"\xff\xd9", b"\xff\xda"
-_FRAME_HEADERS = (0xC0, 0xC1, 0xC2)
-_WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD8))
-_FRAME_HEADER_BYTES = 9  # from its marker to its cols
+_BROKEN = "the camera's JPEG cannot be decoded"
+_REDUCED = {  # by the factor: cameras' pictures are compressed in blocks of 8 x 8, which decode to fewer pixels as well
+    1: (cv2.IMREAD_COLOR, cv2.IMREAD_GRAYSCALE),
+    2: (cv2.IMREAD_REDUCED_COLOR_2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
+    4: (cv2.IMREAD_REDUCED_COLOR_4, cv2.IMREAD_REDUCED_GRAYSCALE_4),
+    8: (cv2.IMREAD_REDUCED_COLOR_8, cv2.IMREAD_REDUCED_GRAYSCALE_8),
+}
 
 
 class UndecodableFrameError(Exception):
@@ -56,14 +57,11 @@ def encode(frame: Frame, wanted: Wanted, orientation: Orientation = UPRIGHT) -> 
     Runs on the ring's own memory: the result holds no reference to it.
     """
     try:
-        picture, encoding = _decode(frame, wanted)
-        picture = _resize(orientation.apply(picture), encoding, wanted.resize_ratio)
-        data = _to_bytes(picture, encoding, wanted)
+        rows, cols, data = _made(frame, wanted, orientation)
     except NothingLeftError as error:
         raise UndecodableFrameError(str(error)) from error
     except cv2.error as error:
         raise UndecodableFrameError(f"its picture could not be encoded: {_reason(error)}") from error
-    rows, cols = picture.shape[:2]
     return Encoded(
         data=data,
         rows=rows,
@@ -78,54 +76,50 @@ def encode(frame: Frame, wanted: Wanted, orientation: Orientation = UPRIGHT) -> 
     )
 
 
-def _decode(frame: Frame, wanted: Wanted) -> tuple[Picture, Encoding]:
-    if frame.encoding is not Encoding.JPEG:
-        return frame.pixels(), frame.encoding
-    data = bytes(frame.data)
-    grey = wanted.pixel_format == GREY_U8
-    flags = cv2.IMREAD_GRAYSCALE if grey else cv2.IMREAD_COLOR
+def _made(frame: Frame, wanted: Wanted, orientation: Orientation) -> tuple[int, int, bytes]:
+    """Rows, cols and bytes of what was wanted. Raises UndecodableFrameError, NothingLeftError, cv2.error."""
+    size = tuple(max(1, round(side * wanted.resize_ratio)) for side in orientation.size(frame.rows, frame.cols))
+    if frame.encoding is Encoding.JPEG:
+        data = bytes(frame.data)
+        facts = jpeg.facts_of(data, frame.rows, frame.cols)
+        if facts is None:
+            raise UndecodableFrameError(_BROKEN)
+        if wanted.is_met_by(facts) and orientation == UPRIGHT:
+            _decode(data, frame, grey=True, factor=8)  # what is broken inside is no good image; the cheapest way to see
+            return frame.rows, frame.cols, data
+        grey = wanted.pixel_format == GREY_U8
+        picture = _decode(data, frame, grey=grey, factor=_factor(wanted, orientation))
+        encoding = Encoding.MONO8 if grey else Encoding.BGR8
+    else:
+        picture, encoding = frame.pixels(), frame.encoding
+    picture = _resize(orientation.apply(picture), encoding, size)
+    return (*picture.shape[:2], _to_bytes(picture, encoding, wanted))
+
+
+def _factor(wanted: Wanted, orientation: Orientation) -> int:
+    """How many times smaller to decode: a picture that is shrunk needs no pixels that it will not have."""
+    if orientation.crop is not None:  # it is in pixels of the whole frame
+        return 1
+    return max(factor for factor in _REDUCED if factor * wanted.resize_ratio <= 1)
+
+
+def _decode(data: bytes, frame: Frame, *, grey: bool, factor: int) -> Picture:
     picture = None
-    if _is_what_it_claims(data, frame.rows, frame.cols):
-        with contextlib.suppress(cv2.error):
-            picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
-    if picture is None or picture.shape[:2] != (frame.rows, frame.cols):
-        raise UndecodableFrameError("the camera's JPEG cannot be decoded")
-    return picture, Encoding.MONO8 if grey else Encoding.BGR8
+    with contextlib.suppress(cv2.error):
+        flags = _REDUCED[factor][grey] | cv2.IMREAD_IGNORE_ORIENTATION
+        picture = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    if picture is None or picture.shape[:2] != (-(-frame.rows // factor), -(-frame.cols // factor)):
+        raise UndecodableFrameError(_BROKEN)
+    return picture
 
 
-def _is_what_it_claims(data: bytes, rows: int, cols: int) -> bool:
-    """Whether a JPEG is whole, and decoding it costs no more than a picture of this size may."""
-    is_whole = data.startswith(_START_OF_IMAGE) and data.endswith(_END_OF_IMAGE)
-    is_small = rows * cols <= _MOST_PIXELS and data.count(_START_OF_SCAN) <= _MOST_SCANS
-    return is_whole and is_small and _size_of(data) == (rows, cols)
-
-
-def _size_of(data: bytes) -> tuple[int, int] | None:
-    """Rows and cols in the frame header of a JPEG; None if there is no header where the decoder would find it."""
-    at = len(_START_OF_IMAGE)
-    while len(data) >= at + _FRAME_HEADER_BYTES and data[at] == 0xFF:  # noqa: PLR2004  what each marker begins with
-        marker = data[at + 1]
-        if marker in _FRAME_HEADERS:
-            return int.from_bytes(data[at + 5 : at + 7], "big"), int.from_bytes(data[at + 7 : at + 9], "big")
-        if marker == 0:  # no marker: the decoder would look for one from here on
-            return None
-        if marker == 0xFF:  # noqa: PLR2004  any number of them may stand in front of a marker
-            at += 1
-        elif marker in _WITHOUT_LENGTH:
-            at += 2
-        else:
-            at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return None
-
-
-def _resize(picture: Picture, encoding: Encoding, ratio: float) -> Picture:
-    if ratio == 1.0:
+def _resize(picture: Picture, encoding: Encoding, size: tuple[int, int]) -> Picture:
+    if picture.shape[:2] == size:
         return picture
-    rows, cols = (max(1, round(side * ratio)) for side in picture.shape[:2])
     # The mean of two distances, or of a distance and 0 for "none", is where nothing is. (The method that is not called
     # exact takes a corner of what becomes one pixel, and not its middle.)
     method = cv2.INTER_NEAREST_EXACT if encoding is Encoding.DEPTH16 else cv2.INTER_AREA
-    return cv2.resize(picture, (cols, rows), interpolation=method)
+    return cv2.resize(picture, size[::-1], interpolation=method)
 
 
 def _to_bytes(picture: Picture, encoding: Encoding, wanted: Wanted) -> bytes:

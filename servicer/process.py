@@ -49,6 +49,7 @@ def run(lifeline: Lifeline) -> int:
     logging.getLogger("grpc._cython.cygrpc").setLevel(logging.CRITICAL)  # a traceback for each header that is no text
     server.raise_descriptor_limit()
     memory.use_one_heap()
+    memory.keep_what_was_freed()
     cv2.setNumThreads(1)  # requests are parallel already
     try:
         configuration = ServicerConfiguration.model_validate(lifeline.configuration)

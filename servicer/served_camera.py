@@ -10,9 +10,11 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from bosdyn.api import image_pb2
 from google.protobuf import json_format
 
 from servicer import image_request, own_pictures
+from servicer.answer import Answer, with_picture
 from servicer.capture_requests import CaptureRequests, Shot
 from servicer.custom_parameters import Parameters, ParameterSpec
 from servicer.image_source import SourceDescription
@@ -20,7 +22,7 @@ from servicer.picture import Encoded, UndecodableFrameError, encode
 from servicer.robot_clock import AcquisitionTimes, RobotClock
 from servicer.shared_encodings import FrameKey, SharedEncodings
 from servicer.unexpected import UnexpectedErrors
-from shm import DEFAULT_PARAMS_ID, Encoding, Frame, Loss, RingReader
+from shm import DEFAULT_PARAMS_ID, Encoding, Frame, FrameFacts, Loss, RingReader
 from supervision.camera_settings import CameraSettings
 
 _LEAST_MAX_AGE_S = 0.5
@@ -35,23 +37,8 @@ class FrameLostError(Exception):
     """The writer overtook every attempt to encode, or the ring went away meanwhile."""
 
 
-@dataclass(frozen=True)
-class FrameFacts:
-    """What is known about a frame without copying it."""
-
-    frame_number: int
-    captured_ns: int
-    rows: int
-    cols: int
-    encoding: Encoding
-    epoch: int
-    params_id: bytes
-    gain: float
-    exposure_s: float
-
-    def age_s(self) -> float:
-        """Seconds since the capture."""
-        return (time.monotonic_ns() - self.captured_ns) / 1e9
+class NoRobotTimeError(Exception):
+    """Nobody knows the robot's time yet, and so where its camera was at a capture."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,14 +71,14 @@ class ServedCamera:
     def __init__(self, instance: str, name: str, settings: CameraSettings, clock: RobotClock) -> None:
         self.name = name
         self.source_name = settings.source_name or name
-        self.acquisition_times = AcquisitionTimes(clock)
         self.undecodable: Undecodable | None = None
         self.unexpected = UnexpectedErrors(self.source_name)
         self._settings = settings
         self._description = SourceDescription(self.source_name, settings)
         self._reader = RingReader(instance, name)
         self._requests = CaptureRequests(instance, name)
-        self._shared: SharedEncodings[Encoded] = SharedEncodings(lambda encoded: len(encoded.data))
+        self._acquisition_times = AcquisitionTimes(clock)
+        self._shared: SharedEncodings[Answer] = SharedEncodings(lambda answer: len(answer.data))
         self._last: FrameFacts | None = None
         self._last_descriptor: Mapping[str, Any] | None = None
         self._spec = ParameterSpec(None)
@@ -160,10 +147,9 @@ class ServedCamera:
 
     def newest(self, params_id: bytes | None = DEFAULT_PARAMS_ID) -> FrameFacts | None:
         """Facts of the newest frame with these parameters (None: with any), however old; None if there is none."""
-        facts = self._reader.use(_facts, params_id)
-        if isinstance(facts, Loss):
-            return None
-        self._note(facts)
+        facts = self._reader.facts(params_id)
+        if facts is not None:
+            self._note(facts)
         return facts
 
     def needs_capture(self, parameters: Parameters, facts: FrameFacts | None) -> bool:
@@ -198,21 +184,34 @@ class ServedCamera:
         if self._settings.mode == "while_asked":
             self._requests.keep()
 
-    def encoded(self, facts: FrameFacts, wanted: image_request.Wanted, timeout_s: float) -> Encoded:
-        """The picture, as wanted, of the newest frame with the parameters of that one.
+    def answer(
+        self, facts: FrameFacts, wanted: image_request.Wanted, parameters: Parameters, timeout_s: float
+    ) -> Answer:
+        """The picture, as wanted, of the newest frame with the parameters of that one; who wants it too shares it.
 
-        Raises UndecodableFrameError, FrameLostError, and TimeoutError after `timeout_s`.
+        Raises UndecodableFrameError, FrameLostError, NoRobotTimeError, and TimeoutError after `timeout_s`.
         """
 
-        def make() -> Encoded:
+        def make() -> Answer:
             # `wanted` was checked against the encoding in `facts`; a ring that has replaced it may hold another one.
             made = self._made(wanted, facts.encoding, facts.params_id)
             if made is None:
                 raise FrameLostError("the frame was overwritten before it could be encoded")
-            return made
+            return self.answer_with(made, parameters)
 
         key = FrameKey(facts.epoch, facts.frame_number, facts.params_id)
         return self._shared.get(key, wanted, make, timeout_s)
+
+    def answer_with(self, encoded: Encoded, parameters: Parameters) -> Answer:
+        """The picture with all that belongs to it. Raises NoRobotTimeError."""
+        robot_ns = self._acquisition_times.of(encoded.frame_number, encoded.captured_ns)
+        if robot_ns is None:
+            raise NoRobotTimeError("there was no time sync with the robot yet")
+        source, shot = self.source(), image_pb2.ImageCapture()
+        frame_size = encoded.frame_rows, encoded.frame_cols
+        self._description.resize(source, frame_size, (encoded.rows, encoded.cols))
+        self._description.locate(shot)
+        return with_picture(encoded, source, shot, robot_ns, parameters)
 
     def decodes_again(self) -> bool:
         """Try with the newest frame what failed last; False if it fails again, if it is the same or if there is none.
@@ -241,9 +240,9 @@ class ServedCamera:
         else:
             self.undecodable = Undecodable(failure.rstrip("."))
 
-    def source(self, facts: FrameFacts | None) -> Any:
-        """The `image_pb2.ImageSource` of this camera: the name alone until there was a frame."""
-        facts = facts or self._last
+    def source(self) -> Any:
+        """The `image_pb2.ImageSource` of this camera, by its newest frame; the name alone until there was one."""
+        facts = self.newest(None) or self._last
         if facts is None:
             return self._description.source(None, None)
         source = self._description.source(facts.encoding, (facts.rows, facts.cols))
@@ -256,12 +255,6 @@ class ServedCamera:
     def add_place(self, tree: Any) -> None:
         """Add where this camera is to a `FrameTreeSnapshot` of several, if it is known."""
         self._description.add_place(tree)
-
-    def describe(self, answer: Any, encoded: Encoded) -> None:
-        """Say in an `image_pb2.ImageResponse` what belongs to this picture: its geometry, and where the camera is."""
-        frame_size = encoded.frame_rows, encoded.frame_cols
-        self._description.resize(answer.source, frame_size, (encoded.rows, encoded.cols))
-        self._description.locate(answer.shot)
 
     def _made(self, wanted: image_request.Wanted, encoding: Encoding, params_id: bytes | None) -> Encoded | None:
         """Make the picture of the newest frame; None if there is none, or one of another encoding."""
@@ -306,16 +299,3 @@ class ServedCamera:
         even = periods_s[len(periods_s) % 2 :] or periods_s
         return statistics.median(even) if even else 0.0
 
-
-def _facts(frame: Frame) -> FrameFacts:
-    return FrameFacts(
-        frame_number=frame.frame_number,
-        captured_ns=frame.captured_ns,
-        rows=frame.rows,
-        cols=frame.cols,
-        encoding=frame.encoding,
-        epoch=frame.epoch,
-        params_id=frame.params_id,
-        gain=frame.gain,
-        exposure_s=frame.exposure_s,
-    )

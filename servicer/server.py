@@ -6,7 +6,6 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
-from bosdyn.api import image_service_pb2_grpc
 
 from servicer.admission import Admission
 from servicer.health_service import HealthService
@@ -47,7 +46,7 @@ def create(service: ImageService, peers: AllowedPeers, health: HealthService | N
         options=[*_OPTIONS, ("grpc.max_allowed_incoming_connections", _most_connections())],
         maximum_concurrent_rpcs=_CONCURRENT_CALLS,
     )
-    image_service_pb2_grpc.add_ImageServiceServicer_to_server(service, server)
+    service.add_to(server)
     if health is not None:
         health.add_to(server)
     return server

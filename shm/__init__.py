@@ -17,7 +17,7 @@ Nothing in here imports numpy before somebody asks for pixels: the supervisor re
 
 from shm.board import BoardReader, BoardWriter
 from shm.errors import ForeignSegmentError, GroupError, ShmFullError
-from shm.frame import DEFAULT_PARAMS_ID, Encoding, Frame, Loss
+from shm.frame import DEFAULT_PARAMS_ID, Encoding, Frame, FrameFacts, Loss
 from shm.reader import RingReader
 from shm.records import ChildRecord, Status
 from shm.writer import RingWriter
@@ -30,6 +30,7 @@ __all__ = [
     "Encoding",
     "ForeignSegmentError",
     "Frame",
+    "FrameFacts",
     "GroupError",
     "Loss",
     "RingReader",

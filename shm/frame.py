@@ -59,8 +59,8 @@ class Loss(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Frame:
-    """One frame. `data` is a copy from `latest()`, and the ring's own memory inside `use(fn)`.
+class FrameFacts:
+    """What is known about a frame beside its picture.
 
     `captured_ns` is CLOCK_MONOTONIC. `gain` and `exposure_s` are NaN when unknown; `params_id` is that of the
     custom parameters which the frame was captured with. `epoch` changes when the ring was replaced.
@@ -70,17 +70,23 @@ class Frame:
     captured_ns: int
     rows: int
     cols: int
-    row_stride_bytes: int
     encoding: Encoding
     gain: float
     exposure_s: float
     params_id: bytes
     epoch: int
-    data: bytes | memoryview
 
     def age_s(self) -> float:
         """Seconds since the capture."""
         return (time.monotonic_ns() - self.captured_ns) / 1e9
+
+
+@dataclass(frozen=True)
+class Frame(FrameFacts):
+    """One frame. `data` is a copy from `latest()`, and the ring's own memory inside `use(fn)`."""
+
+    row_stride_bytes: int
+    data: bytes | memoryview
 
     def pixels(self) -> "np.ndarray":
         """Read-only view of a raw frame: (rows, cols[, channels]) of uint8, or (rows, cols) of uint16.

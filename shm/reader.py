@@ -1,6 +1,7 @@
 """The reading end of a ring: the newest frame, whole or not at all."""
 
 import contextlib
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import Any, TypeVar
 
 from shm import layout, names, protocol, rights, segment
 from shm.fence import fence_of_this_process
-from shm.frame import DEFAULT_PARAMS_ID, Encoding, Frame, Loss, describes_a_frame
+from shm.frame import DEFAULT_PARAMS_ID, Encoding, Frame, FrameFacts, Loss, describes_a_frame
 
 _T = TypeVar("_T")
 
@@ -59,7 +60,12 @@ class RingReader:
 
     def latest(self, params_id: bytes = DEFAULT_PARAMS_ID) -> Frame | None:
         """Copy the newest frame that was captured with these parameters; None if there is none to be had now."""
-        found = self._look_often(params_id, lambda frame: frame, in_place=False)
+        found = self._look_often(params_id, lambda attached, metadata, _: _copied(attached, metadata))
+        return None if isinstance(found, Loss) else found
+
+    def facts(self, params_id: bytes | None = DEFAULT_PARAMS_ID) -> FrameFacts | None:
+        """Return what is known about the newest frame with these parameters (None: with any), without its picture."""
+        found = self._look_often(params_id, lambda attached, metadata, _: FrameFacts(**_facts(attached, metadata)))
         return None if isinstance(found, Loss) else found
 
     def use(self, fn: Callable[[Frame], _T], params_id: bytes | None = DEFAULT_PARAMS_ID) -> _T | Loss:
@@ -72,30 +78,33 @@ class RingReader:
         to that memory. It is returned only if the frame stayed whole all the time, and an exception of `fn` is
         raised only then: otherwise both may come from a mixture of two frames.
         """
-        return self._look_often(params_id, fn, in_place=True)
+
+        def take(attached: segment.Attached, metadata: layout.Metadata, is_first: bool) -> _T | Loss:
+            return _used(attached, metadata, fn, in_place=is_first)
+
+        return self._look_often(params_id, take)
 
     def descriptor(self) -> dict[str, Any] | None:
         """What the worker found out about its camera; None while there is no ring."""
         attached = self._current()
         return attached.header.descriptor if attached else None
 
-    def _look_often(self, params_id: bytes | None, fn: Callable[[Frame], _T], *, in_place: bool) -> _T | Loss:
+    def _look_often(self, params_id: bytes | None, take: "_Take[_T]") -> _T | Loss:
         attached = self._current()
         if attached is None:
             return Loss.CORRUPT if self.unreadable else Loss.NO_FRAME
-        found: _T | Loss = Loss.LAPPED
-        until_s = time.monotonic() + _MAX_LOOKING_S
-        for _ in range(_MAX_LOOKS):
-            found = _look(attached, params_id, fn, in_place=in_place)
+        until_s = math.inf
+        for number in range(_MAX_LOOKS):
+            found = _look(attached, params_id, take, is_first=number == 0)
             if found is not Loss.LAPPED:
-                break
+                return found
             self.lapped += 1
-            if in_place:  # the time that fn took does not count as looking
-                in_place, until_s = False, time.monotonic() + _MAX_LOOKING_S
+            if number == 0:  # what is done with the first frame does not count as looking
+                until_s = time.monotonic() + _MAX_LOOKING_S
             if time.monotonic() > until_s:
                 break
             time.sleep(_LOOK_PAUSE_S)
-        return found
+        return Loss.LAPPED
 
     def _current(self) -> segment.Attached | None:
         """The ring that has the name now, or the last one that had it while nothing has taken its place."""
@@ -121,12 +130,16 @@ class RingReader:
     def _keep(attached: segment.Attached | None) -> segment.Attached | None:
         if attached is None or not attached.is_whole():
             return None
-        newest = _look(attached, None, lambda frame: frame, in_place=True)
-        return attached if isinstance(newest, Frame) and newest.age_s() < _KEEP_NAMELESS_S else None
+        captured_ns = _look(attached, None, lambda _attached, metadata, _: metadata.captured_ns, is_first=True)
+        is_recent = isinstance(captured_ns, int) and time.monotonic_ns() - captured_ns < _KEEP_NAMELESS_S * 1e9
+        return attached if is_recent else None
+
+
+_Take = Callable[[segment.Attached, layout.Metadata, bool], _T | Loss]  # the last: whether it is the first look
 
 
 def _look(
-    attached: segment.Attached, params_id: bytes | None, fn: Callable[[Frame], _T], *, in_place: bool
+    attached: segment.Attached, params_id: bytes | None, take: "_Take[_T]", *, is_first: bool
 ) -> _T | Loss:
     """Look once: at the newest frame, or at the newest with these parameters among those that are still there."""
     memory, ring = attached.mapping, attached.header.layout
@@ -142,7 +155,7 @@ def _look(
         if isinstance(metadata, Loss):
             return metadata
         if params_id is None or metadata.params_id == params_id:
-            return _use_slot(attached, metadata, fn, in_place=in_place)
+            return take(attached, metadata, is_first)
     # What was searched for may have been overwritten during the search, by newer ones of its kind.
     return Loss.NO_FRAME if protocol.newest_number(memory) == newest else Loss.LAPPED
 
@@ -166,16 +179,14 @@ def _read_metadata(attached: segment.Attached, number: int) -> layout.Metadata |
     return Loss.CORRUPT if metadata.captured_ns > time.monotonic_ns() + _MAX_FUTURE_NS else metadata
 
 
-def _use_slot(
+def _used(
     attached: segment.Attached, metadata: layout.Metadata, fn: Callable[[Frame], _T], *, in_place: bool
 ) -> _T | Loss:
+    if not in_place or Encoding(metadata.encoding).compressed:
+        copy = _copied(attached, metadata)
+        return copy if isinstance(copy, Loss) else fn(copy)
     memory, ring, number = attached.mapping, attached.header.layout, metadata.frame_number
     view = protocol.payload_view(memory, ring, number, metadata.payload_bytes)
-    if not in_place or Encoding(metadata.encoding).compressed:
-        copy = bytes(view)
-        if not protocol.still_whole(memory, ring, number):
-            return Loss.LAPPED
-        return fn(_frame(attached, metadata, copy))
     try:
         result = fn(_frame(attached, metadata, view))
     except Exception:
@@ -185,17 +196,25 @@ def _use_slot(
     return result if protocol.still_whole(memory, ring, number) else Loss.LAPPED
 
 
+def _copied(attached: segment.Attached, metadata: layout.Metadata) -> Frame | Loss:
+    memory, ring, number = attached.mapping, attached.header.layout, metadata.frame_number
+    copy = bytes(protocol.payload_view(memory, ring, number, metadata.payload_bytes))
+    return _frame(attached, metadata, copy) if protocol.still_whole(memory, ring, number) else Loss.LAPPED
+
+
 def _frame(attached: segment.Attached, metadata: layout.Metadata, data: bytes | memoryview) -> Frame:
-    return Frame(
-        frame_number=metadata.frame_number,
-        captured_ns=metadata.captured_ns,
-        rows=metadata.rows,
-        cols=metadata.cols,
-        row_stride_bytes=metadata.row_stride_bytes,
-        encoding=Encoding(metadata.encoding),
-        gain=metadata.gain,
-        exposure_s=metadata.exposure_s,
-        params_id=metadata.params_id,
-        epoch=attached.header.epoch,
-        data=data,
-    )
+    return Frame(**_facts(attached, metadata), row_stride_bytes=metadata.row_stride_bytes, data=data)
+
+
+def _facts(attached: segment.Attached, metadata: layout.Metadata) -> dict[str, Any]:
+    return {
+        "frame_number": metadata.frame_number,
+        "captured_ns": metadata.captured_ns,
+        "rows": metadata.rows,
+        "cols": metadata.cols,
+        "encoding": Encoding(metadata.encoding),
+        "gain": metadata.gain,
+        "exposure_s": metadata.exposure_s,
+        "params_id": metadata.params_id,
+        "epoch": attached.header.epoch,
+    }

@@ -438,13 +438,13 @@ def test_a_picture_that_is_made_between_waits_is_work_like_any_other(
     asked: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It needs a place among those that are worked on, as the pictures of calls that need not wait do."""
-    had_places, encoded = [], ServedCamera.encoded
+    had_places, answer = [], ServedCamera.answer
 
     def look(*call: Any) -> Any:
         had_places.append(admission.current()._has_place)
-        return encoded(*call)
+        return answer(*call)
 
-    monkeypatch.setattr(ServedCamera, "encoded", look)
+    monkeypatch.setattr(ServedCamera, "answer", look)
     served, _, _ = asked()
     served.get(wanting(gain=3.0), "front", wanting(gain=4.0))
     assert had_places == [True] * 3
@@ -491,15 +491,15 @@ def test_parameters_that_change_in_the_middle_are_told_of_no_frame(
     instance: str, front: Ring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker with other settings takes the place of the one that the request was checked with."""
-    encoded, descriptor = ServedCamera.encoded, {"param_spec": {"specs": {"gain": GAIN_OF_SIX}}}
+    answer, descriptor = ServedCamera.answer, {"param_spec": {"specs": {"gain": GAIN_OF_SIX}}}
     front.show(smooth())
     with Ring(instance, "front", descriptor=descriptor) as successor, serving(instance, front=camera()) as served:
 
         def replace_before(*call: Any) -> Any:
             successor.show(smooth())
-            return encoded(*call)
+            return answer(*call)
 
-        monkeypatch.setattr(ServedCamera, "encoded", replace_before)
+        monkeypatch.setattr(ServedCamera, "answer", replace_before)
         assert "changed meanwhile" in served.get("front").header.error.message
         assert told(served.one("front")) == 6.0
 

@@ -13,7 +13,7 @@ from tests.servicer.serving import STATUS, Ring, Served, smooth
 from tests.servicer.test_capture_modes import wanting
 from tests.servicer.test_health import Clock
 
-STEPS = ["newest", "source", "needs_capture", "encoded", "describe", "descriptor"]
+STEPS = ["newest", "source", "needs_capture", "answer", "answer_with", "descriptor"]
 
 
 def fails(name: str) -> Any:
