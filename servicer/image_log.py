@@ -85,4 +85,3 @@ class ImageLog:
 
 def _serialized(message: Any, noted_ns: int) -> LoggedMessage:
     return LoggedMessage(message.DESCRIPTOR.full_name, message.SerializeToString(), noted_ns)
-

@@ -78,7 +78,7 @@ def encode(frame: Frame, wanted: Wanted, orientation: Orientation = UPRIGHT) -> 
 
 def _made(frame: Frame, wanted: Wanted, orientation: Orientation) -> tuple[int, int, bytes]:
     """Rows, cols and bytes of what was wanted. Raises UndecodableFrameError, NothingLeftError, cv2.error."""
-    size = tuple(max(1, round(side * wanted.resize_ratio)) for side in orientation.size(frame.rows, frame.cols))
+    rows, cols = (max(1, round(side * wanted.resize_ratio)) for side in orientation.size(frame.rows, frame.cols))
     if frame.encoding is Encoding.JPEG:
         data = bytes(frame.data)
         facts = jpeg.facts_of(data, frame.rows, frame.cols)
@@ -92,8 +92,8 @@ def _made(frame: Frame, wanted: Wanted, orientation: Orientation) -> tuple[int, 
         encoding = Encoding.MONO8 if grey else Encoding.BGR8
     else:
         picture, encoding = frame.pixels(), frame.encoding
-    picture = _resize(orientation.apply(picture), encoding, size)
-    return (*picture.shape[:2], _to_bytes(picture, encoding, wanted))
+    picture = _resize(orientation.apply(picture), encoding, (rows, cols))
+    return rows, cols, _to_bytes(picture, encoding, wanted)
 
 
 def _factor(wanted: Wanted, orientation: Orientation) -> int:

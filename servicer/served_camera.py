@@ -298,4 +298,3 @@ class ServedCamera:
         periods_s = list(self._periods_s)
         even = periods_s[len(periods_s) % 2 :] or periods_s
         return statistics.median(even) if even else 0.0
-

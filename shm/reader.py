@@ -138,9 +138,7 @@ class RingReader:
 _Take = Callable[[segment.Attached, layout.Metadata, bool], _T | Loss]  # the last: whether it is the first look
 
 
-def _look(
-    attached: segment.Attached, params_id: bytes | None, take: "_Take[_T]", *, is_first: bool
-) -> _T | Loss:
+def _look(attached: segment.Attached, params_id: bytes | None, take: "_Take[_T]", *, is_first: bool) -> _T | Loss:
     """Look once: at the newest frame, or at the newest with these parameters among those that are still there."""
     memory, ring = attached.mapping, attached.header.layout
     newest = protocol.newest_number(memory)

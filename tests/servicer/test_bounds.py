@@ -98,13 +98,13 @@ def test_a_cancelled_call_ends_between_entries(
     served: Served, front: Ring, gate: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As with a deadline; the encoding that others may wait for is finished."""
-    answer_all, contexts = served.service._answer_all, []
+    fill_all, contexts = served.service._fill_all, []
 
-    def remembering(entries: Any, response: Any, context: grpc.ServicerContext) -> None:
+    def remembering(entries: Any, context: grpc.ServicerContext) -> None:
         contexts.append(context)
-        answer_all(entries, response, context)
+        fill_all(entries, context)
 
-    monkeypatch.setattr(served.service, "_answer_all", remembering)
+    monkeypatch.setattr(served.service, "_fill_all", remembering)
     front.show(smooth())
     request = image_pb2.GetImageRequest(image_requests=[entry(resize_ratio=0.5), entry()])
     call = served.stub.GetImage.future(request)
@@ -270,16 +270,16 @@ def test_a_ring_replaced_by_another_encoding_in_the_middle_is_a_data_error(
 ) -> None:
     """What was checked against colour frames is not made of depth frames, and the call survives."""
     front.show(smooth())
-    encoded = served_camera.ServedCamera.encoded
+    answer = served_camera.ServedCamera.answer
     replaced: list[Ring] = []
 
     def replace_before(camera: Any, *wish: Any) -> Any:
         if not replaced:
             replaced.append(Ring(instance, "front").__enter__())
             replaced[0].show(smooth()[:, :, 0].astype("<u2"), Encoding.DEPTH16)
-        return encoded(camera, *wish)
+        return answer(camera, *wish)
 
-    monkeypatch.setattr(served_camera.ServedCamera, "encoded", replace_before)
+    monkeypatch.setattr(served_camera.ServedCamera, "answer", replace_before)
     assert served.one("front").status == STATUS.STATUS_IMAGE_DATA_ERROR
     assert served.one("front").shot.image.pixel_format == IMAGE.PIXEL_FORMAT_DEPTH_U16
 

@@ -275,7 +275,7 @@ def test_a_server_whose_places_are_all_stuck_is_not_alive(
     monkeypatch.setattr(admission, "CALL_LIMIT_S", 0.2)
     servicer = process.Servicer(ServicerConfiguration.model_validate(configuration), Lifeline(-1))
     opened = threading.Event()
-    monkeypatch.setattr(servicer._service, "_images", lambda *_: opened.wait(20) and image_pb2.GetImageResponse())
+    monkeypatch.setattr(servicer._service, "_answers", lambda *_: [] if opened.wait(20) else None)
     grpc_server = server.create(servicer._service, servicer._peers)
     port = grpc_server.add_insecure_port("127.0.0.1:0")
     grpc_server.start()
@@ -380,7 +380,7 @@ def test_memory_is_given_back_while_nobody_asks(configuration: dict[str, Any], m
         wait_for(lambda: line.turns > enough)
 
     with running_here(configuration) as (servicer, line), image_service(configuration["service"]["port"]) as stub:
-        monkeypatch.setattr(servicer._service, "_images", lambda *_: opened.wait(20) and image_pb2.GetImageResponse())
+        monkeypatch.setattr(servicer._service, "_answers", lambda *_: [] if opened.wait(20) else None)
         pass_turns(line)
         assert len(given_back) > 5
         call = stub.GetImage.future(image_pb2.GetImageRequest())

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 
 from shm import DEFAULT_PARAMS_ID, Frame, Loss, RingReader
+from shm.reader import _copied
 from tests.shm.stamped import Stamp, TornError, stamp_of
 
 Seen = tuple[int, Stamp]
@@ -29,7 +30,8 @@ def look_of(reader: RingReader, how: str) -> Callable[[], Seen | TornError | Los
         return lambda: reader.use(judged)
 
     def copied() -> Seen | TornError | Loss:
-        found = reader._look_often(DEFAULT_PARAMS_ID, lambda frame: frame, in_place=False)  # what latest() calls
+        # What latest() calls.
+        found = reader._look_often(DEFAULT_PARAMS_ID, lambda attached, metadata, _: _copied(attached, metadata))
         return found if isinstance(found, Loss) else judged(found)
 
     return copied
