@@ -1,4 +1,4 @@
-"""What figures depend on: the machine and the libraries, without a name of either."""
+"""What figures depend on: the kind of machine and the libraries; not what the machine is called."""
 
 import importlib.metadata
 import os
