@@ -1,5 +1,6 @@
 # Every target does its own set-up. PYTHON chooses the interpreter, each has an environment of its own:
 #   make demo [DURATION=10] [CAMERAS="0 clip.mp4"]     make test [PYTHON=python3.13]     make check
+#   make bench [QUICK=1] [WHAT=scale]
 #   make chaos [DURATION=600] [SEED=1] [REPORT=chaos.json]     make soak     make reliability [RUNS=20]
 
 PYTHON ?= python3
@@ -7,7 +8,7 @@ ENV := .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[
 BIN := $(ENV)/bin
 SHELL := /bin/bash
 
-.PHONY: demo test soak chaos reliability test-v4l2 check format clean
+.PHONY: demo test soak bench chaos reliability test-v4l2 check format clean
 
 demo: $(ENV)/.demo
 	$(BIN)/python supervisor.py --simulate $(if $(DURATION),--duration $(DURATION)) $(if $(CAMERAS),--device-name $(CAMERAS))
@@ -22,6 +23,10 @@ test: $(ENV)/.test
 # Tests that take minutes.
 soak: $(ENV)/.test
 	$(BIN)/python -m pytest -m soak -v --timeout 7200 $(PYTEST_FLAGS)
+
+# The pipeline against the SDK's image service and the transport alone: docs/performance.md. Or WHAT=scale, capture, local.
+bench: $(ENV)/.bench
+	$(BIN)/python -m bench $(WHAT) $(if $(QUICK),--quick) $(BENCH_FLAGS)
 
 # Random faults for so long, judged all the time: docs/chaos.md. The same SEED is the same plan.
 chaos: $(ENV)/.test
@@ -50,7 +55,7 @@ format: $(ENV)/.check
 clean:
 	rm -rf .venv-* build *.egg-info .coverage .coverage.* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(ENV)/.demo $(ENV)/.test $(ENV)/.check: pyproject.toml
+$(ENV)/.demo $(ENV)/.test $(ENV)/.check $(ENV)/.bench: pyproject.toml
 	@test -x $(BIN)/python || { echo "creating the environment $(ENV)"; $(PYTHON) -m venv $(ENV); }
 	@echo "installing what pyproject.toml names (once)"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.$(EXTRAS_$(suffix $@))'
@@ -60,4 +65,5 @@ $(ENV)/.demo $(ENV)/.test $(ENV)/.check: pyproject.toml
 
 EXTRAS_.demo :=
 EXTRAS_.test := [test]
+EXTRAS_.bench := [bench]
 EXTRAS_.check := [test,check]

@@ -4,7 +4,6 @@ Both servers run it: the SDK's servicer as it is, the pipeline through its adapt
 frame at each period, and the time of that moment is in the picture.
 """
 
-import mmap
 import time
 import zlib
 from collections import deque
@@ -17,11 +16,11 @@ from bosdyn.api import image_pb2
 from bosdyn.client.image_service_helpers import CameraInterface, VisualImageSource, convert_RGB_to_grayscale
 
 from bench import scene
+from bench.counter import Counter
 
 _IMAGE = image_pb2.Image
 _QUALITY = 75
 _QUEUED_FRAMES = 4  # what a V4L2 driver has usually
-_TICK_BITS = 32
 
 
 class Ticks:
@@ -85,26 +84,6 @@ class QueueingDriver:
         newest, room = self._ticks.last(), _QUEUED_FRAMES - len(self._queue)
         self._queue.extend(range(self._filled + 1, min(newest, self._filled + room) + 1))
         self._filled = newest
-
-
-class Counter:
-    """How many frames were captured, and the number of the last one, in one word of a file that the bench reads."""
-
-    def __init__(self, path: Path) -> None:
-        with path.open("r+b") as file:
-            self._word = memoryview(mmap.mmap(file.fileno(), 8)).cast("Q")
-        self._captures = 0
-
-    def count(self, tick: int) -> None:
-        """Count a capture."""
-        self._captures += 1
-        self._word[0] = self._captures << _TICK_BITS | tick % (1 << _TICK_BITS)  # one store: never half of it
-
-
-def captures_and_tick(path: Path) -> tuple[int, int]:
-    """Read a `Counter`."""
-    word = np.fromfile(path, np.uint64, 1)[0]
-    return int(word) >> _TICK_BITS, int(word) % (1 << _TICK_BITS)
 
 
 class BenchCamera(CameraInterface):  # type: ignore[misc]  # the SDK has no types

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from bench import processes
-from bench.camera import captures_and_tick
 from bench.cells import Cell
+from bench.counter import captures_and_tick
 from bench.crew import Crew, Load
 from bench.servers import Server
 

@@ -33,7 +33,7 @@ _SETTLE_S = 0.15
 class Server:
     """One of the three. `processes` are its own by what they are, the simulated robot is not among them.
 
-    `counters` are the files of its cameras (see `camera.Counter`).
+    `counters` are the files of its cameras (see `counter.Counter`).
     """
 
     name: Name

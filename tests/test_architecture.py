@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PROJECT_FOLDER = Path(__file__).resolve().parents[1]
-OURS = ("capture_worker", "chaos", "servicer", "shm", "simulated_robot", "supervision", "supervisor")
+OURS = ("bench", "capture_worker", "chaos", "servicer", "shm", "simulated_robot", "supervision", "supervisor")
 LINE_TO_SUPERVISOR = {
     "supervision.camera_settings",
     "supervision.exit_codes",
@@ -21,6 +21,7 @@ ALLOWED = {
     "shm": set[str](),
     "capture_worker": {"shm", *LINE_TO_SUPERVISOR},
     "servicer": {"shm", "supervision.sparing", *LINE_TO_SUPERVISOR},
+    "bench": {"shm", "servicer.memory", "servicer.peers", "servicer.server"},  # the ceiling is the servicer's server
     "chaos": {"shm", "simulated_robot", "capture_worker.pattern"},
     "simulated_robot": LINE_TO_SUPERVISOR,
     "supervision": {"shm"},
@@ -31,6 +32,7 @@ FORBIDDEN_LIBRARIES = {
     "shm": HEAVY - {"numpy"},  # numpy only inside Frame.pixels
     "capture_worker": {"grpc", "bosdyn", "google", "posix_ipc"},
     "servicer": {"posix_ipc"},
+    "bench": {"posix_ipc"},
     "chaos": {"posix_ipc"},
     "simulated_robot": {"cv2", "numpy", "posix_ipc"},
     "supervision": HEAVY | {"posix_ipc", "mmap", "multiprocessing"},
