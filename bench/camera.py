@@ -75,7 +75,7 @@ class QueueingDriver:
     def read(self) -> int:
         """Take the oldest frame out of the queue; wait for one if it is empty."""
         self._fill()
-        if not self._queue:
+        while not self._queue:
             self._ticks.wait(self._filled + 1)
             self._fill()
         return self._queue.popleft()
