@@ -1,4 +1,4 @@
-"""`python -m bench [cells|scale|capture|local] [--quick] [--repeats N] [--cells PATTERN] [--out FOLDER]`: docs/performance.md.
+"""`python -m bench [cells|scale|capture|local] [--quick] [--repeats N] [--cells PATTERN]`: docs/performance.md.
 
 Exit code 0 if every goal that was measured is met or within the noise, 1 if not, 2 for a command line that makes no
 sense, 130 if it was interrupted.

@@ -125,7 +125,7 @@ class BenchCamera(CameraInterface):  # type: ignore[misc]  # the SDK has no type
             image_proto.data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
-def make_source(name: str, pictures: str, fps: float, queued: bool, counter: str) -> Any:  # noqa: FBT001 - from TOML
+def make_source(name: str, pictures: str, fps: float, queued: bool, counter: str) -> Any:
     """Make the camera `name` that shows the pictures in a file: what a configuration names as its factory."""
     ticks = Ticks(name, fps)
     driver = QueueingDriver(ticks) if queued else PlainDriver(ticks)

@@ -44,7 +44,7 @@ def _measure(way: str, server: Server, crew: Crew, window: Window) -> dict[str, 
         "p50 ms": p50,
         "p99 ms": p99,
         "age p50 ms": age,
-        "reader CPU ms": reader_s * 1e3 / max(1, np.count_nonzero(calls["image_bytes"])),
+        "reader CPU ms": reader_s * 1e3 / max(1, int(np.count_nonzero(calls["image_bytes"]))),
         "servicer CPU ms": processes.used_s(before, after, server.pids("servicer")) * 1e3 / max(1, len(good)),
     }
 

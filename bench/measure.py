@@ -96,7 +96,7 @@ def _part(
     calls: np.ndarray[Any, Any],
     client_cpu_s: float,
 ) -> Part:
-    all_images = max(1, np.count_nonzero(calls["image_bytes"]))
+    all_images = max(1, int(np.count_nonzero(calls["image_bytes"])))
     calls = calls[(calls["ended_ns"] >= before.at_ns) & (calls["ended_ns"] < after.at_ns)]
     good = calls[calls["image_bytes"] > 0]
     p50, p95, p99 = percentiles_ms(good["latency_ns"], 50, 95, 99)

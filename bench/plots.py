@@ -67,7 +67,7 @@ def _save(canvas: Any, path: Path) -> Path:
 def _throughput(parts: Sequence[Part], canvas: Any) -> bool:
     known = {cell.name: cell for cell in cells.ALL if not cell.age}
     measured = [known[name] for name in dict.fromkeys(part.cell for part in parts) if name in known]
-    groups = [group for group in dict.fromkeys(cell.group for cell in measured)]
+    groups = list(dict.fromkeys(cell.group for cell in measured))
     if not groups:
         return False
     rows = -(-len(groups) // _ACROSS)

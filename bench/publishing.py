@@ -67,7 +67,7 @@ def _publishing(name: str, rows: int, cols: int) -> dict[str, Any]:
 
 
 def _copy_s(frame: np.ndarray[Any, Any], target: memoryview) -> float:
-    source = memoryview(frame).cast("B")
+    source = frame.data.cast("B")
     begun_s = time.perf_counter()
     for number in range(_FRAMES):
         at = number % _SLOTS * frame.nbytes
@@ -90,9 +90,7 @@ def _publish_s(frame: np.ndarray[Any, Any], ring: RingWriter) -> float:
     return (time.perf_counter() - begun_s) / _FRAMES
 
 
-def _idle_row(
-    scene: Scene, what: Any, before: processes.Usage, after: processes.Usage
-) -> dict[str, Any]:
+def _idle_row(scene: Scene, what: Any, before: processes.Usage, after: processes.Usage) -> dict[str, Any]:
     percent = {
         role: 100 * processes.used_s(before, after, [pid for pid, kind in what.items() if kind == role]) / _IDLE_S
         for role in ("supervisor", "servicer", "camera")

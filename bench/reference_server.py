@@ -1,4 +1,4 @@
-"""The SDK's image service with the bench's cameras, served as the SDK serves it: `python -m bench.reference_server JSON`.
+"""The SDK's image service with the bench's cameras: `python -m bench.reference_server JSON`.
 
 Its classes are as they come, its robot is the simulated one. The server is what `GrpcServiceRunner` makes, except that
 it listens on the loopback alone, and the directory is not told of it.

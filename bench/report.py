@@ -54,7 +54,11 @@ def write(folder: Path, name: str, document: Mapping[str, Any]) -> Path:
 def document(parts: Sequence[Part], judged: Sequence[Judged], **run: Any) -> dict[str, Any]:
     """All of a run."""
     goals = [{**asdict(one), "goal": {**asdict(one.goal), "text": str(one.goal)}} for one in judged]
-    return {"run": run, "goals": goals, "parts": [{**asdict(part), "images_per_s": part.images_per_s} for part in parts]}
+    return {
+        "run": run,
+        "goals": goals,
+        "parts": [{**asdict(part), "images_per_s": part.images_per_s} for part in parts],
+    }
 
 
 def _cells(parts: Sequence[Part]) -> list[str]:
@@ -76,7 +80,9 @@ def _line(parts: Sequence[Part], cell: str) -> str:
 
 def _age_lines(parts: Sequence[Part]) -> list[str]:
     cells = list(dict.fromkeys(part.cell for part in parts if part.age_p50_ms is not None))
-    lines = ["", f"{'frame age at receipt':<27}{'p50/p95 ms':>14}{'of the reference':>18}  ÷ reference"] if cells else []
+    lines = (
+        ["", f"{'frame age at receipt':<27}{'p50/p95 ms':>14}{'of the reference':>18}  ÷ reference"] if cells else []
+    )
     for cell in cells:
         ratio = _spread(figures.ratios(parts, cell, lambda part: part.age_p50_ms, over="reference"))
         ours, theirs = (_age(parts, cell, server) for server in ("pipeline", "reference"))

@@ -11,7 +11,7 @@ from shm import names
 
 CAMERAS = (1, 2, 4, 8)
 CLIENTS = (1, 8, 32, 256)
-COLUMNS = ("images/s", "p99 ms", "cores", "memory MB", "/dev/shm MB", "captured")
+COLUMNS = ("images/s", "p99 ms", "cores", "memory MB", "segments MB", "captured")
 
 _BLOCK_BYTES = 512  # of st_blocks
 
@@ -40,7 +40,7 @@ def _row(cameras: int, clients: int, part: Part, server: Server) -> dict[str, An
         "cores": part.cpu_ms * part.images_per_s / 1000,
         "servicer's": part.servicer_cpu_ms * part.images_per_s / 1000,
         "memory MB": processes.memory_bytes(server.pids()) / 1e6,
-        "/dev/shm MB": shm_bytes(server.instance) / 1e6,
+        "segments MB": shm_bytes(server.instance) / 1e6,
         "captured": part.capture_rate,
         "without a picture": part.errors,
     }

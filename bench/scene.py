@@ -16,7 +16,7 @@ VARIANTS = 8  # the camera pans a little from one to the next
 
 _SEED = 20
 _PAN = 4  # pixels
-_NOISE = {480: 7.0, 1080: 5.0}  # standard deviation; a smaller sensor has smaller pixels
+_NOISE = {480: 9.75, 1080: 6.5}  # standard deviation, for JPEGs of 64 and 271 kB at quality 75
 _OTHER_NOISE = 5.0
 _OBJECTS = 300
 _OCTAVES = 8

@@ -52,7 +52,7 @@ class Server:
 
     def resume(self) -> None:
         """Let it run on: cameras first, so that nobody who looks finds old frames, then who waits for whom."""
-        for role in dict.fromkeys(reversed(self.processes.values())):
+        for role in dict.fromkeys([*self.processes.values()][::-1]):
             send(self.pids(role), signal.SIGCONT)
             time.sleep(_SETTLE_S)
 

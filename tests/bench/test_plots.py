@@ -1,6 +1,7 @@
 """The pictures of a run are drawn from whatever was measured."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ def test_a_plot_for_each_figure(tmp_path: Path) -> None:
     """Of every cell, also of one that a server gave nothing in."""
     parts = []
     for cell in cells.ALL:
-        ages = {"age_p50_ms": 20.0, "age_p95_ms": 30.0} if cell.age else {}
+        ages: dict[str, Any] = {"age_p50_ms": 20.0, "age_p95_ms": 30.0} if cell.age else {}
         parts += [part(server, cell=cell.name, **ages) for server in ("reference", "pipeline")]
     drawn = plots.draw([*parts, part("ceiling", images=0)], tmp_path, "run")
     assert [path.name for path in drawn] == [f"run-{what}.png" for what in ("throughput", "latency", "cpu", "age")]
