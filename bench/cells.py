@@ -102,6 +102,11 @@ ALL = [  # those of a scene together
 ]
 
 
+def has_ceiling(cell: Cell) -> bool:
+    """Whether the transport alone can be measured: it has no frames, so that they have no age."""
+    return not cell.age
+
+
 def choose(pattern: str = "*", *, goals_alone: bool = False) -> list[Cell]:
     """The cells whose names match."""
     return [cell for cell in ALL if fnmatch.fnmatch(cell.name, pattern) and (cell.is_goal or not goals_alone)]

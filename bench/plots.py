@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 _COLOURS = {"reference": "#b0552c", "pipeline": "#1f6f8b", "ceiling": "#9a9a9a"}
 _LABELS = {"reference": "SDK's service", "pipeline": "this pipeline", "ceiling": "transport alone"}
-_BAR = 0.38
 _ACROSS = 3
 
 
@@ -108,47 +107,53 @@ def _over_loads(axes: "Axes", title: str, loads: list[int]) -> None:
 
 def _latency(parts: Sequence[Part], canvas: Any) -> bool:
     takes: list[Figure] = [lambda part: part.p50_ms, lambda part: part.p95_ms, lambda part: part.p99_ms]
-    names = [part.cell for part in parts if part.age_p50_ms is None]
-    drawn = _bars(canvas, parts, names, takes, "ms from request to answer: p50 (bar), p95 and p99 (marks)")
-    if drawn:
-        canvas.axes[0].set_xscale("log")
-    return drawn
+    title = "ms from request to answer: p50 (dot), p95 and p99; right: p50 ÷ that of the SDK's service"
+    return _side_by_side(canvas, parts, _cells(parts, age=False), takes, title)
 
 
 def _cpu(parts: Sequence[Part], canvas: Any) -> bool:
-    names = [part.cell for part in parts if part.age_p50_ms is None]
-    title = "ms of server CPU per image (the pipeline's mark: its servicer alone)"
-    drawn = _bars(canvas, parts, names, [lambda part: part.cpu_ms, lambda part: part.servicer_cpu_ms], title)
-    if drawn:
-        canvas.axes[0].set_xscale("log")
-    return drawn
+    takes: list[Figure] = [lambda part: part.cpu_ms, lambda part: part.servicer_cpu_ms]
+    title = "ms of server CPU per image (the pipeline's mark: its servicer alone); right: ÷ that of the SDK's service"
+    return _side_by_side(canvas, parts, _cells(parts, age=False), takes, title)
 
 
 def _age(parts: Sequence[Part], canvas: Any) -> bool:
-    names = [part.cell for part in parts if part.age_p50_ms is not None]
-    canvas.set_size_inches(12, 3.5)
-    title = "ms from exposure to receipt: p50 (bar), p95 (mark)"
-    return _bars(canvas, parts, names, [lambda part: part.age_p50_ms, lambda part: part.age_p95_ms], title)
+    takes: list[Figure] = [lambda part: part.age_p50_ms, lambda part: part.age_p95_ms]
+    title = "ms from exposure to receipt: p50 (dot), p95; right: p50 ÷ that of the SDK's service"
+    return _side_by_side(canvas, parts, _cells(parts, age=True), takes, title)
 
 
-def _bars(canvas: Any, parts: Sequence[Part], cell_names: Sequence[str], takes: list[Figure], title: str) -> bool:
-    """A bar for the first figure of each cell and server, marks for the others."""
-    names = list(dict.fromkeys(cell_names))
+def _cells(parts: Sequence[Part], *, age: bool) -> list[str]:
+    return list(dict.fromkeys(part.cell for part in parts if (part.age_p50_ms is not None) == age))
+
+
+def _side_by_side(canvas: Any, parts: Sequence[Part], names: list[str], takes: list[Figure], title: str) -> bool:
+    """A line per cell: a dot for each server's first figure, marks for the others, and the ratio."""
     if not names:
         return False
+    canvas.set_size_inches(12, 1.4 + 0.32 * len(names))
     axes = canvas.subplots()
-    for offset, server in ((-_BAR / 2, "reference"), (_BAR / 2, "pipeline")):
-        places = [index + offset for index in range(len(names))]
-        bars, *marks = [[_median(parts, name, server, take) for name in names] for take in takes]
-        axes.barh(places, bars, _BAR, color=_COLOURS[server], label=_LABELS[server])
+    for server in ("reference", "pipeline"):
+        dots, *marks = [[_median(parts, name, server, take) for name in names] for take in takes]
+        axes.plot(dots, range(len(names)), "o", color=_COLOURS[server], label=_LABELS[server])
         for values in marks:
-            axes.plot(values, places, "|", color="black", markersize=9)
+            axes.plot(values, range(len(names)), "|", color=_COLOURS[server], markersize=10)
+    for place, name in enumerate(names):
+        _write_ratio(axes, place, figures.ratios(parts, name, takes[0], over="reference"))
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.invert_yaxis()
     axes.set_title(title, fontsize=11)
-    axes.grid(alpha=0.3, axis="x")
+    axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     return True
+
+
+def _write_ratio(axes: "Axes", place: int, ratios: list[float]) -> None:
+    if found := figures.spread(ratios):
+        where = axes.get_yaxis_transform()
+        axes.text(1.01, place, figures.figure(found.median), transform=where, va="center", fontsize=8)
 
 
 def _median(parts: Sequence[Part], cell: str, server: str, take: Figure) -> float:

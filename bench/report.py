@@ -18,8 +18,8 @@ _SERVERS = ("reference", "pipeline", "ceiling")
 def table(parts: Sequence[Part]) -> str:
     """A line per cell: the pipeline's own figures (medians), and against the others with their spread."""
     lines = [
-        f"{'cell':<27}{'images/s':>9}  {'÷ reference':<20}{'of the ceiling':<20}{'CPU ms':>7}  {'÷ reference':<20}"
-        f"{'p50/p95/p99 ms':<18}{'of the reference':<18}{'captured':<18}{'of the reference'}"
+        f"{'cell':<27}{'images/s':>9}  {'÷ reference':<21}{'of the ceiling':<21}{'CPU ms':>7}  {'÷ reference':<21}"
+        f"{'p50/p95/p99 ms':<18}{'of the reference':<18}{'captured':<21}{'of the reference'}"
     ]
     return "\n".join([*lines, *(_line(parts, cell) for cell in _cells(parts)), *_age_lines(parts), "", _sizes(parts)])
 
@@ -71,9 +71,9 @@ def _line(parts: Sequence[Part], cell: str) -> str:
     cpu = figures.ratios(parts, cell, lambda part: part.cpu_ms, over="reference")
     ours = [_median(parts, cell, "pipeline", take) for take in (lambda part: part.images_per_s, lambda p: p.cpu_ms)]
     return (
-        f"{cell:<27}{ours[0]:>9}  {_spread(faster):<20}{_spread(share):<20}{ours[1]:>7}  {_spread(cpu):<20}"
+        f"{cell:<27}{ours[0]:>9}  {_spread(faster):<21}{_spread(share):<21}{ours[1]:>7}  {_spread(cpu):<21}"
         f"{_latency(parts, cell, 'pipeline'):<18}{_latency(parts, cell, 'reference'):<18}"
-        f"{_spread(figures.of(parts, cell, 'pipeline', _captured)):<18}"
+        f"{_spread(figures.of(parts, cell, 'pipeline', _captured)):<21}"
         f"{_spread(figures.of(parts, cell, 'reference', _captured))}"
     )
 

@@ -39,9 +39,11 @@ class Progress:
         )
 
 
-def run(cells: Sequence[Cell], repeats: int, window: Window, tell: Tell) -> list[Part]:
+def run(
+    cells: Sequence[Cell], repeats: int, window: Window, tell: Tell, with_ceiling: Callable[[Cell], bool]
+) -> list[Part]:
     """Measure these cells so often against each server, and return all parts."""
-    progress = Progress(sum(repeats * _servers_of(cell) for cell in cells), tell)
+    progress = Progress(sum(repeats * (3 if with_ceiling(cell) else 2) for cell in cells), tell)
     parts: list[Part] = []
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
@@ -52,7 +54,7 @@ def run(cells: Sequence[Cell], repeats: int, window: Window, tell: Tell) -> list
             of_scene = list(group)
             wanted: list[Mapping[str, Any]] = [request for cell in of_scene for request in cell.requests]
             with servers.all_three(place, scene, wanted, crew) as three:
-                for cell, server, repeat in _turns(of_scene, three, repeats):
+                for cell, server, repeat in _turns(of_scene, three, repeats, with_ceiling):
                     server.resume()
                     parts.append(measure(cell, server, repeat, crew, window))
                     server.pause()
@@ -60,19 +62,13 @@ def run(cells: Sequence[Cell], repeats: int, window: Window, tell: Tell) -> list
     return parts
 
 
-def _turns(cells: list[Cell], three: list[Server], repeats: int) -> Iterator[tuple[Cell, Server, int]]:
+def _turns(
+    cells: list[Cell], three: list[Server], repeats: int, with_ceiling: Callable[[Cell], bool]
+) -> Iterator[tuple[Cell, Server, int]]:
     """Who is measured when: another server begins in each repeat."""
     for repeat in range(repeats):
         first = repeat % len(three)
         for cell in cells:
             for server in three[first:] + three[:first]:
-                if _takes_part(server, cell):
+                if server.name != "ceiling" or with_ceiling(cell):
                     yield cell, server, repeat
-
-
-def _takes_part(server: Server, cell: Cell) -> bool:
-    return not (server.name == "ceiling" and cell.age)
-
-
-def _servers_of(cell: Cell) -> int:
-    return 2 if cell.age else 3

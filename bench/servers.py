@@ -26,7 +26,7 @@ _INSTANCES = itertools.count(1)
 _LONGEST_S = 7200  # of a pipeline, whatever becomes of the bench
 _START_S = 40.0
 _POLL_S = 0.05
-_SETTLE_S = 0.15
+_SETTLE_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ class Server:
 
     def resume(self) -> None:
         """Let it run on: cameras first, so that nobody who looks finds old frames, then who waits for whom."""
-        for role in dict.fromkeys([*self.processes.values()][::-1]):
+        for number, role in enumerate(dict.fromkeys([*self.processes.values()][::-1])):
+            time.sleep(_SETTLE_S if number else 0.0)
             send(self.pids(role), signal.SIGCONT)
-            time.sleep(_SETTLE_S)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,12 @@ def test_a_picture_without_a_time_is_none(stamped: scene.Picture) -> None:
         scene.exposed_ns(damaged[:, :, 0])
 
 
+def test_the_pictures_are_as_large_as_photos(stamped: scene.Picture) -> None:
+    """Encoders work as long for them as the figures of docs/performance.md suppose."""
+    size = len(cv2.imencode(".jpg", stamped, [cv2.IMWRITE_JPEG_QUALITY, 75])[1])
+    assert size == pytest.approx({480: 64_000, 1080: 271_000}[len(stamped)], rel=0.1)
+
+
 def test_the_pictures_are_always_the_same() -> None:
     """Two processes that paint them see the same scene, and its variants differ."""
     first, second = scene.paint(120, 160), scene.paint(120, 160)
