@@ -24,7 +24,7 @@ def read(instance: str, camera: str, until_ns: int, pause_s: float, *, in_place:
     while (begun_ns := time.monotonic_ns()) < until_ns:
         band = reader.use(_band) if in_place else _copied(reader)
         ended_ns = time.monotonic_ns()
-        age_ns = -1 if isinstance(band, Loss) else ended_ns - scene.exposed_ns(band)
+        age_ns = -1 if isinstance(band, Loss) else ended_ns - scene.exposed_ns(band, len(band) * _BAND)
         calls.append((ended_ns, ended_ns - begun_ns, age_ns, 0 if isinstance(band, Loss) else 1))
         time.sleep(pauses.uniform(0, 2 * pause_s))
     return np.array(calls, CALLS)
@@ -36,8 +36,5 @@ def _copied(reader: RingReader) -> scene.Picture | Loss:
 
 
 def _band(frame: Frame) -> scene.Picture:
-    """A copy of one channel of the rows with the time, in a picture that is as high as the frame."""
-    rows = frame.rows // _BAND
-    grey = np.zeros((frame.rows, frame.cols), np.uint8)
-    grey[:rows] = frame.pixels()[:rows, :, 0]
-    return grey
+    """A copy of one channel of the rows with the time."""
+    return np.array(frame.pixels()[: frame.rows // _BAND, :, 0])

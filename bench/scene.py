@@ -53,9 +53,12 @@ def stamp(picture: Picture, exposed_ns: int) -> None:
         picture[rows * line // _THIRTIETHS : rows * (line + 1) // _THIRTIETHS] = lines[line, :, None]
 
 
-def exposed_ns(grey: Picture) -> int:
-    """Read the time of exposure from (rows, cols) of grey, to the microsecond. Raises StampError."""
-    rows, cols = grey.shape
+def exposed_ns(grey: Picture, rows: int | None = None) -> int:
+    """Read the time of exposure from (rows, cols) of grey, to the microsecond. Raises StampError.
+
+    `rows` are those of the whole picture, for who has its first fifteenth alone.
+    """
+    rows, cols = rows or len(grey), grey.shape[1]
     around = np.array([0.35, 0.5, 0.65])
     x = ((np.arange(_CELLS)[:, None] + around) * cols / _CELLS).astype(int)
     y = ((np.arange(_CELL_LINES)[:, None] + around) * rows / _THIRTIETHS).astype(int)
