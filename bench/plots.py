@@ -33,10 +33,10 @@ def lines(rows: Sequence[Mapping[str, Any]], x: str, by: str, values: Sequence[s
     for axes, value in zip(figure.axes, values, strict=False):
         for one in dict.fromkeys(row[by] for row in rows):
             chosen = [row for row in rows if row[by] == one]
-            axes.plot([row[x] for row in chosen], [row[value] for row in chosen], "o-", label=f"{one} {by}")
+            axes.plot([row[x] for row in chosen], [row[value] for row in chosen], "o-", label=f"{by}: {one}")
         _over_loads(axes, value, [row[x] for row in rows])
         axes.set_xlabel(x)
-        axes.legend(fontsize=7)
+    figure.axes[0].legend(fontsize=8)
     return _save(figure, path)
 
 
