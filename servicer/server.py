@@ -12,7 +12,7 @@ from servicer.health_service import HealthService
 from servicer.image_service import ImageService
 from servicer.peers import AllowedPeers
 
-_CONCURRENT_CALLS = 512
+CONCURRENT_CALLS = 512
 _MOST_DESCRIPTORS = 16_384
 _RESERVED_DESCRIPTORS = 256  # for rings, the robot, and this process's own call to itself
 _LISTENERS = 3  # the registered address, the loopback, and the Unix socket for that call
@@ -41,15 +41,20 @@ class PortInUseError(Exception):
 def create(service: ImageService, peers: AllowedPeers, health: HealthService | None = None) -> grpc.Server:
     """Make a server for the image service, not yet listening anywhere."""
     server = grpc.server(
-        ThreadPoolExecutor(_CONCURRENT_CALLS, thread_name_prefix="request"),
+        ThreadPoolExecutor(CONCURRENT_CALLS, thread_name_prefix="request"),
         interceptors=[Admission(peers)],
-        options=[*_OPTIONS, ("grpc.max_allowed_incoming_connections", _most_connections())],
-        maximum_concurrent_rpcs=_CONCURRENT_CALLS,
+        options=options(),
+        maximum_concurrent_rpcs=CONCURRENT_CALLS,
     )
     service.add_to(server)
     if health is not None:
         health.add_to(server)
     return server
+
+
+def options() -> list[tuple[str, int]]:
+    """The options of gRPC that keep one client from harming the others."""
+    return [*_OPTIONS, ("grpc.max_allowed_incoming_connections", _most_connections())]
 
 
 def raise_descriptor_limit() -> None:

@@ -21,7 +21,7 @@ ALLOWED = {
     "shm": set[str](),
     "capture_worker": {"shm", *LINE_TO_SUPERVISOR},
     "servicer": {"shm", "supervision.sparing", *LINE_TO_SUPERVISOR},
-    "bench": {"shm", "servicer.memory", "servicer.peers", "servicer.server"},  # the ceiling is the servicer's server
+    "bench": {"shm", "servicer.memory", "servicer.server"},  # the ceiling has the settings of the servicer's server
     "chaos": {"shm", "simulated_robot", "capture_worker.pattern"},
     "simulated_robot": LINE_TO_SUPERVISOR,
     "supervision": {"shm"},
