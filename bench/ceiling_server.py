@@ -20,10 +20,14 @@ def main() -> None:
     memory.keep_what_was_freed()
     folder = Path(sys.argv[1])
     answers = {path.read_bytes(): path.with_suffix(".answer").read_bytes() for path in folder.glob("*.request")}
-    get_image = grpc.unary_unary_rpc_method_handler(lambda request, _context: answers[request])  # bytes to bytes
+
+    def get_image(request: bytes, _context: grpc.ServicerContext) -> bytes:
+        return answers[request]
+
+    method = grpc.unary_unary_rpc_method_handler(get_image)  # bytes to bytes
     grpc_server = grpc.server(
         ThreadPoolExecutor(server.CONCURRENT_CALLS),
-        handlers=(grpc.method_handlers_generic_handler("bosdyn.api.ImageService", {"GetImage": get_image}),),
+        handlers=[grpc.method_handlers_generic_handler("bosdyn.api.ImageService", {"GetImage": method})],
         options=server.options(),
         maximum_concurrent_rpcs=server.CONCURRENT_CALLS,
     )
