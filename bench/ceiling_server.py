@@ -7,6 +7,7 @@ nothing to do: for each request it knows the bytes of an answer that the pipelin
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import grpc
 
@@ -24,7 +25,7 @@ def main() -> None:
     def get_image(request: bytes, _context: grpc.ServicerContext) -> bytes:
         return answers[request]
 
-    method = grpc.unary_unary_rpc_method_handler(get_image)  # bytes to bytes
+    method: Any = grpc.unary_unary_rpc_method_handler(get_image)  # bytes to bytes
     grpc_server = grpc.server(
         ThreadPoolExecutor(server.CONCURRENT_CALLS),
         handlers=[grpc.method_handlers_generic_handler("bosdyn.api.ImageService", {"GetImage": method})],
