@@ -1,9 +1,8 @@
 """One entry of a GetImage request, from the question to the answer."""
 
-import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -16,7 +15,7 @@ from servicer.custom_parameters import Parameters, ParameterSpec, RefusedError
 from servicer.image_request import Refusal, Wanted
 from servicer.picture import UndecodableFrameError
 from servicer.served_camera import FrameLostError, NoRobotTimeError, ServedCamera
-from shm import FrameFacts
+from shm import Encoding, FrameFacts
 
 _RESPONSE = image_pb2.ImageResponse
 _HAND_OVER_S = 1.0  # for a result that is being set
@@ -48,12 +47,14 @@ class ImageEntry:
         self._why_silent = why_silent
         self._parameters: Parameters = _NO_PARAMETERS
         self._shot: Shot | None = None
+        self._mishaps = _Mishaps(self)
+        self._wanted: tuple[Encoding, Wanted] | None = None  # what to make of frames of this encoding
         self._seen: FrameFacts | None = None
         self._seen_s = -math.inf
 
     def examine(self) -> None:
         """Refuse what cannot be answered before any camera is asked for it."""
-        with self._hiding_nothing_of_others():
+        with self._mishaps:
             try:
                 self._parameters = self._completed()
                 if self.camera.makes_own_pictures:
@@ -68,7 +69,7 @@ class ImageEntry:
 
         An answer that was filled and has grown too old since then is emptied.
         """
-        with self._hiding_nothing_of_others():
+        with self._mishaps:
             if self._is_stale():
                 self.answer = self._shot = None
             return self.answer is None and self._needs_capture()
@@ -78,7 +79,7 @@ class ImageEntry:
         """Have the camera capture for this entry, which waits until then (`time.monotonic`)."""
         self.until_s = until_s
         self.pending = None
-        with self._hiding_nothing_of_others():
+        with self._mishaps:
             self.pending = self.camera.ask(self._parameters, self._asked, until_s)
 
     def is_due(self) -> bool:
@@ -88,7 +89,7 @@ class ImageEntry:
     def collect(self) -> None:
         """Take what the camera brought. What comes later may still serve somebody else's call."""
         self._seen_s = -math.inf
-        with self._hiding_nothing_of_others():
+        with self._mishaps:
             if self.pending is not None and self.pending.done():
                 try:
                     self._shot = self.pending.result(_HAND_OVER_S)
@@ -104,7 +105,7 @@ class ImageEntry:
 
     def fill(self, until_s: float) -> int:
         """Answer, and say how many bytes the picture has: 0 for none, and for one that is there already."""
-        with self._hiding_nothing_of_others():
+        with self._mishaps:
             if self.answer is not None:
                 return 0
             try:
@@ -116,20 +117,16 @@ class ImageEntry:
 
     def finish(self) -> Answer:
         """Keep the freshness promise to the last moment: the others of the call may have taken long."""
-        with self._hiding_nothing_of_others():
+        with self._mishaps:
             if self._is_stale():
                 self._settle(NoImageError(f"its frame was {self._age_s():.1f} s old by the time of the answer."))
         return self.answer or _bare(_RESPONSE.STATUS_IMAGE_DATA_ERROR, self.camera.source_name)
 
-    @contextlib.contextmanager
-    def _hiding_nothing_of_others(self) -> Iterator[None]:
-        """A mistake of ours, or a segment that nobody has thought of, costs this entry and no other one of the call."""
-        try:
-            yield
-        except Exception as error:
-            self.camera.unexpected.note(error)
-            self.reason = "something unexpected went wrong; the log says what."
-            self.answer = _bare(_RESPONSE.STATUS_IMAGE_DATA_ERROR, self.camera.source_name)
+    def fail(self, error: Exception) -> None:
+        """Answer that something happened which nobody has thought of."""
+        self.camera.unexpected.note(error)
+        self.reason = "something unexpected went wrong; the log says what."
+        self.answer = _bare(_RESPONSE.STATUS_IMAGE_DATA_ERROR, self.camera.source_name)
 
     def _is_stale(self) -> bool:
         """Whether the answer holds a picture that is too old by now."""
@@ -205,10 +202,12 @@ class ImageEntry:
 
     def _check(self, facts: FrameFacts) -> Wanted:
         """What to make of such a frame."""
-        wanted = image_request.check(self._request, facts.encoding)
-        if isinstance(wanted, Refusal):
-            raise _RefusedRequestError(wanted.status)
-        return wanted
+        if self._wanted is None or self._wanted[0] is not facts.encoding:
+            wanted = image_request.check(self._request, facts.encoding)
+            if isinstance(wanted, Refusal):
+                raise _RefusedRequestError(wanted.status)
+            self._wanted = facts.encoding, wanted
+        return self._wanted[1]
 
     def _why_no_frame(self, facts: FrameFacts | None) -> str:
         why = self._why_silent(self.camera.name) or self.camera.problem
@@ -243,6 +242,26 @@ class ImageEntry:
             self.camera.note_own_picture(str(error))
         away = isinstance(error, WorkerAwayError)
         return NoImageError((self._why_silent(self.camera.name) if away else None) or str(error))
+
+
+class _Mishaps:
+    """A mistake of ours inside, or a segment that nobody has thought of, costs the entry and no other one of the call.
+
+    No generator: five of them for each entry would take a twentieth of all its time.
+    """
+
+    def __init__(self, entry: ImageEntry) -> None:
+        self._entry = entry
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        """Answer for what was raised."""
+        if isinstance(error, Exception):
+            self._entry.fail(error)
+            return True
+        return False
 
 
 class _RefusedRequestError(Exception):

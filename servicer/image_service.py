@@ -78,7 +78,7 @@ class ImageService:
                 camera.add_place(response.transforms_snapshot)
         finally:
             self._count_end()
-        response.header.response_timestamp.GetCurrentTime()
+        response.header.response_timestamp.FromNanoseconds(time.time_ns())
         return response
 
     def GetImage(self, request: Any, context: grpc.ServicerContext) -> bytes:  # noqa: N802  gRPC's name
@@ -88,7 +88,7 @@ class ImageService:
         try:
             header = _header_for(request)
             answers = self._answers(request.image_requests, header, context)
-            header.response_timestamp.GetCurrentTime()
+            header.response_timestamp.FromNanoseconds(time.time_ns())
             if self._image_log is not None:
                 self._image_log.note(request, header, answers, received_ns)
             return joined(header, answers)
@@ -245,7 +245,7 @@ def _patience_s(until_s: float) -> float:
 def _header_for(request: Any) -> Any:
     """A `ResponseHeader`, to be completed."""
     header = header_pb2.ResponseHeader(request_header=request.header)
-    header.request_received_timestamp.GetCurrentTime()
+    header.request_received_timestamp.FromNanoseconds(time.time_ns())
     header.error.code = header_pb2.CommonError.CODE_OK
     if request.ByteSize() <= _ECHO_LIMIT_BYTES:
         header.request.Pack(request)

@@ -1,10 +1,7 @@
 """One camera as the servicer sees it: its newest frames, whether they are fresh, and how it is described."""
 
 import math
-import statistics
-import threading
 import time
-from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -17,6 +14,7 @@ from servicer import image_request, own_pictures
 from servicer.answer import Answer, with_picture
 from servicer.capture_requests import CaptureRequests, Shot
 from servicer.custom_parameters import Parameters, ParameterSpec
+from servicer.frame_pace import FramePace
 from servicer.image_source import SourceDescription
 from servicer.picture import Encoded, UndecodableFrameError, encode
 from servicer.robot_clock import AcquisitionTimes, RobotClock
@@ -28,7 +26,6 @@ from supervision.camera_settings import CameraSettings
 _LEAST_MAX_AGE_S = 0.5
 _MAX_AGE_PERIODS = 3
 _SHARED_PERIODS = 2  # so young a frame with somebody's own parameters serves others who ask for the same
-_PERIOD_SAMPLES = 6  # an even number: of frames that come in pairs, half of the distances are short
 _FORGIVEN_S = 10.0  # after the failure of a camera's own class, if nobody asks it for anything more
 _AFTERWARDS_S = 2.0  # a capture is of use for the next call too, where the first could not wait for it
 
@@ -79,13 +76,10 @@ class ServedCamera:
         self._requests = CaptureRequests(instance, name)
         self._acquisition_times = AcquisitionTimes(clock)
         self._shared: SharedEncodings[Answer] = SharedEncodings(lambda answer: len(answer.data))
-        self._last: FrameFacts | None = None
+        self._pace = FramePace(idles=self.idles)
         self._last_descriptor: Mapping[str, Any] | None = None
         self._spec = ParameterSpec(None)
-        self._periods_s: deque[float] = deque(maxlen=_PERIOD_SAMPLES)
         self._own_made_s = -math.inf  # when its class last made a picture
-        self._others_until_ns = 0  # so long it may capture for somebody between its ordinary frames
-        self._noting = threading.Lock()
 
     @property
     def problem(self) -> str | None:
@@ -124,10 +118,8 @@ class ServedCamera:
 
     @property
     def period_s(self) -> float:
-        """The measured frame period, not below what the driver says; 0 if there is neither."""
-        fps = (self.descriptor() or {}).get("fps")
-        declared_s = 1 / fps if isinstance(fps, int | float) and fps > 0 else 0.0
-        return max(declared_s, self._measured_s())
+        """The measured frame period, not below what the driver says; 0 before its first frame was seen."""
+        return self._pace.period_s
 
     @property
     def spec(self) -> ParameterSpec:
@@ -149,7 +141,7 @@ class ServedCamera:
         """Facts of the newest frame with these parameters (None: with any), however old; None if there is none."""
         facts = self._reader.facts(params_id)
         if facts is not None:
-            self._note(facts)
+            self._pace.note(facts, self.descriptor)
         return facts
 
     def needs_capture(self, parameters: Parameters, facts: FrameFacts | None) -> bool:
@@ -172,7 +164,7 @@ class ServedCamera:
         if not self.captures_on_request:
             until_ns = max(until_ns, time.monotonic_ns() + round((self.capture_timeout_s + _AFTERWARDS_S) * 1e9))
         if not parameters.are_defaults:
-            self._others_until_ns = max(self._others_until_ns, until_ns)
+            self._pace.expect_others(until_ns)
         if picture is None:
             return self._requests.ask("capture", parameters.params_id, parameters.values, until_ns)
         asked = json_format.MessageToDict(picture, preserving_proto_field_name=True)
@@ -242,7 +234,7 @@ class ServedCamera:
 
     def source(self) -> Any:
         """The `image_pb2.ImageSource` of this camera, by its newest frame; the name alone until there was one."""
-        facts = self.newest(None) or self._last
+        facts = self.newest(None) or self._pace.last
         if facts is None:
             return self._description.source(None, None)
         source = self._description.source(facts.encoding, (facts.rows, facts.cols))
@@ -272,29 +264,3 @@ class ServedCamera:
             self.undecodable = Undecodable(str(error), encoding, wanted, tried)
             raise
         return None if isinstance(made, Loss) else made
-
-    def _note(self, facts: FrameFacts) -> None:
-        """Measure the frame period between two looks at the same ring."""
-        with self._noting:
-            last = self._last
-            if last is not None and last.epoch == facts.epoch and facts.frame_number <= last.frame_number:
-                return
-            self._last = facts
-            if last is None or last.epoch != facts.epoch or self.idles:  # pauses are no periods
-                return
-            period_s = (facts.captured_ns - last.captured_ns) / 1e9 / (facts.frame_number - last.frame_number)
-            if self._is_own_pace(last, facts) or 0 < period_s < self._measured_s():
-                self._periods_s.append(period_s)
-
-    def _is_own_pace(self, last: FrameFacts, facts: FrameFacts) -> bool:
-        """Whether nobody's own capture can lie between these two frames."""
-        if last.captured_ns > self._others_until_ns:
-            return True
-        neighbours = facts.frame_number == last.frame_number + 1
-        return neighbours and last.params_id == facts.params_id == DEFAULT_PARAMS_ID
-
-    def _measured_s(self) -> float:
-        """The median: neither a stall nor the short way between two frames of a pair is the camera's pace."""
-        periods_s = list(self._periods_s)
-        even = periods_s[len(periods_s) % 2 :] or periods_s
-        return statistics.median(even) if even else 0.0
