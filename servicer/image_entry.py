@@ -163,13 +163,16 @@ class ImageEntry:
             if self.camera.makes_own_pictures and self._shot is not None:
                 return self._own_picture(self._shot, facts)
             facts = self._fresh(facts)
-            answer = self.camera.answer(facts, self._check(facts), self._parameters, until_s - time.monotonic())
+            wanted = self._check(facts)
+            answer = self.camera.answer(facts, wanted, self._parameters, until_s - time.monotonic())
         except (UndecodableFrameError, FrameLostError, NoRobotTimeError) as error:
             raise NoImageError(f"{error}.") from error
         except TimeoutError as error:
             raise NoImageError("the frame could not be encoded in time.") from error
         if self.camera.spec.raw != self._parameters.spec.raw:
             raise NoImageError("its parameters have changed meanwhile.")
+        if not self._request.custom_params.values:
+            self.camera.note_answered(self._request, facts, wanted)
         return answer
 
     def _fresh(self, facts: FrameFacts | None) -> FrameFacts:

@@ -16,6 +16,7 @@ from servicer.capture_requests import CaptureRequests, Shot
 from servicer.custom_parameters import Parameters, ParameterSpec
 from servicer.frame_pace import FramePace
 from servicer.image_source import SourceDescription
+from servicer.known_requests import KnownRequests
 from servicer.picture import Encoded, UndecodableFrameError, encode
 from servicer.robot_clock import AcquisitionTimes, RobotClock
 from servicer.shared_encodings import FrameKey, SharedEncodings
@@ -76,6 +77,7 @@ class ServedCamera:
         self._requests = CaptureRequests(instance, name)
         self._acquisition_times = AcquisitionTimes(clock)
         self._shared: SharedEncodings[Answer] = SharedEncodings(lambda answer: len(answer.data))
+        self._known = KnownRequests()
         self._pace = FramePace(idles=self.idles)
         self._last_descriptor: Mapping[str, Any] | None = None
         self._spec = ParameterSpec(None)
@@ -176,6 +178,19 @@ class ServedCamera:
         if self._settings.mode == "while_asked":
             self._requests.keep()
 
+    def at_hand(self, request: Any) -> Answer | None:
+        """The answer to this `ImageRequest`, if the fresh frame's was made for somebody who asked the same before."""
+        facts = self.newest()
+        if facts is None or facts.age_s() > self.max_age_s:
+            return None
+        wanted = self._known.wanted(request, facts)
+        return None if wanted is None else self._shared.ready(_key(facts), wanted)
+
+    def note_answered(self, request: Any, facts: FrameFacts, wanted: image_request.Wanted) -> None:
+        """Have the next request of this kind answered `at_hand`, if it does not depend on anything but the frame."""
+        if self._settings.mode == "continuous" and facts.params_id == DEFAULT_PARAMS_ID:
+            self._known.note(request, facts, wanted)
+
     def answer(
         self, facts: FrameFacts, wanted: image_request.Wanted, parameters: Parameters, timeout_s: float
     ) -> Answer:
@@ -191,8 +206,7 @@ class ServedCamera:
                 raise FrameLostError("the frame was overwritten before it could be encoded")
             return self.answer_with(made, parameters)
 
-        key = FrameKey(facts.epoch, facts.frame_number, facts.params_id)
-        return self._shared.get(key, wanted, make, timeout_s)
+        return self._shared.get(_key(facts), wanted, make, timeout_s)
 
     def answer_with(self, encoded: Encoded, parameters: Parameters) -> Answer:
         """The picture with all that belongs to it. Raises NoRobotTimeError."""
@@ -264,3 +278,7 @@ class ServedCamera:
             self.undecodable = Undecodable(str(error), encoding, wanted, tried)
             raise
         return None if isinstance(made, Loss) else made
+
+
+def _key(facts: FrameFacts) -> FrameKey:
+    return FrameKey(facts.epoch, facts.frame_number, facts.params_id)

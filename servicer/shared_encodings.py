@@ -71,6 +71,12 @@ class SharedEncodings(Generic[_T]):
                     current.futures.popitem(last=False)
         return self._lead(current, wanted, future, make) if leader else _await(future, timeout_s)
 
+    def ready(self, frame: FrameKey, wanted: Hashable) -> _T | None:
+        """Return the encoding of `frame` if it is finished."""
+        current = self._sets.get(frame.params_id)
+        future = current.futures.get(wanted) if current is not None and current.frame == frame else None
+        return future.result() if future is not None and future.done() and future.exception() is None else None
+
     def _set_for(self, frame: FrameKey) -> _Set[_T]:
         current = self._sets.get(frame.params_id)
         if current is None or frame.is_newer_than(current.frame):

@@ -13,6 +13,7 @@ import grpc
 
 _PATIENCE_S = 2.0
 _LITTLE_PATIENCE_S = 0.25
+_LOOK_EVERY_S = 0.05
 _MANY = 256  # half of the threads
 
 
@@ -21,6 +22,7 @@ class SilentCalls:
 
     def __init__(self) -> None:
         self._opened: dict[object, tuple[float, grpc.ServicerContext]] = {}  # the oldest first
+        self._next_look_s = 0.0
         self._lock = threading.Lock()
 
     @contextlib.contextmanager
@@ -36,7 +38,11 @@ class SilentCalls:
                 self._opened.pop(key, None)
 
     def end_overdue(self) -> None:
-        """Cancel those that have been silent for too long."""
+        """Cancel those that have been silent for too long; calls that come together look once."""
+        now_s = time.monotonic()
+        if now_s < self._next_look_s:
+            return
+        self._next_look_s = now_s + _LOOK_EVERY_S
         for context in self._take_overdue():
             context.cancel()
 

@@ -5,6 +5,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from shm import layout, names, protocol, rights, segment
@@ -18,6 +19,16 @@ _MAX_LOOKING_S = 0.020
 _LOOK_PAUSE_S = 0.0005
 _KEEP_NAMELESS_S = 5.0  # a ring that was removed and not replaced is let go: its memory belongs to others
 _MAX_FUTURE_NS = 1_000_000_000
+_REMEMBERED = (None, DEFAULT_PARAMS_ID)  # what everybody asks for
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The facts that were found when `newest` was the newest frame of the ring."""
+
+    attached: segment.Attached
+    newest: int
+    facts: FrameFacts
 
 
 class RingReader:
@@ -39,6 +50,7 @@ class RingReader:
         self._fence = fence_of_this_process(instance)
         self._attached: segment.Attached | None = None
         self._attaching = threading.Lock()
+        self._known: dict[bytes | None, _Known] = {}
 
     @property
     def problem(self) -> str | None:
@@ -65,8 +77,19 @@ class RingReader:
 
     def facts(self, params_id: bytes | None = DEFAULT_PARAMS_ID) -> FrameFacts | None:
         """Return what is known about the newest frame with these parameters (None: with any), without its picture."""
+        attached = self._current()
+        if attached is None:
+            return None
+        newest = protocol.newest_number(attached.mapping)
+        known = self._known.get(params_id)
+        if known is not None and known.attached is attached and known.newest == newest:
+            return known.facts  # nothing was published since then, and what was whole then was the frame
         found = self._look_often(params_id, lambda attached, metadata, _: FrameFacts(**_facts(attached, metadata)))
-        return None if isinstance(found, Loss) else found
+        if isinstance(found, Loss):
+            return None
+        if params_id in _REMEMBERED and found.epoch == attached.header.epoch:
+            self._known[params_id] = _Known(attached, newest, found)
+        return found
 
     def use(self, fn: Callable[[Frame], _T], params_id: bytes | None = DEFAULT_PARAMS_ID) -> _T | Loss:
         """Run `fn` on the newest frame without a copy, and return its result or why there is none.

@@ -76,17 +76,18 @@ class Attached:
         self.header = header
         self.mapping = mapping
         self._fd = fd
+        self._total_bytes = header.layout.total_bytes
         # Other threads may be inside fstat: the descriptor goes with the last reference, and at exit by the kernel.
         weakref.finalize(self, os.close, fd).atexit = False
 
     def is_current(self) -> bool:
         """Whether it is whole and still has its name: if not, it was replaced or removed."""
         facts = os.fstat(self._fd)
-        return facts.st_nlink > 0 and _has_all_of(facts, self.header.layout.total_bytes)
+        return facts.st_nlink > 0 and _has_all_of(facts, self._total_bytes)
 
     def is_whole(self) -> bool:
         """Whether all that was mapped is still there: touching what was cut off would be SIGBUS."""
-        return _has_all_of(os.fstat(self._fd), self.header.layout.total_bytes)
+        return _has_all_of(os.fstat(self._fd), self._total_bytes)
 
 
 def create_aside(name: str, header: bytes, total_bytes: int, fence: Fence, gid: int | None = None) -> Mapping:
