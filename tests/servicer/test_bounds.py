@@ -100,9 +100,9 @@ def test_a_cancelled_call_ends_between_entries(
     """As with a deadline; the encoding that others may wait for is finished."""
     fill_all, contexts = served.service._fill_all, []
 
-    def remembering(entries: Any, context: grpc.ServicerContext) -> None:
+    def remembering(entries: Any, context: grpc.ServicerContext, room: Any) -> None:
         contexts.append(context)
-        fill_all(entries, context)
+        fill_all(entries, context, room)
 
     monkeypatch.setattr(served.service, "_fill_all", remembering)
     front.show(smooth())

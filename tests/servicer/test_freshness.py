@@ -167,6 +167,7 @@ def test_before_anything_is_measured_the_drivers_rate_counts(instance: str, fps:
     camera = ServedCamera(instance, "front", CameraSettings(driver="synthetic"), RobotClock(OFFSET_NS))
     with Ring(instance, "front", descriptor={"fps": fps}) as ring:
         ring.show(smooth())
+        assert camera.newest() is not None
         assert camera.max_age_s == pytest.approx(expected_s)
 
 

@@ -1,0 +1,116 @@
+"""The fast path: what an equal request came to is looked up, and answered with what somebody else has got already."""
+
+from typing import Any
+
+import pytest
+from bosdyn.api import image_pb2
+
+from servicer.image_entry import ImageEntry
+from servicer.image_request import Wanted
+from servicer.known_requests import KnownRequests
+from shm import Encoding, FrameFacts
+from tests.servicer.serving import BLUE, GREEN, IMAGE, STATUS, Ring, Served, one_colour, smooth, wait_for
+
+WANTED = Wanted(IMAGE.FORMAT_JPEG, IMAGE.PIXEL_FORMAT_RGB_U8, 75, 1.0)
+
+
+@pytest.fixture
+def examined(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The entries that go the long way, by the names of their cameras."""
+    names: list[str] = []
+    examine = ImageEntry.examine
+
+    def remembering(entry: ImageEntry) -> None:
+        names.append(entry.camera.name)
+        examine(entry)
+
+    monkeypatch.setattr(ImageEntry, "examine", remembering)
+    return names
+
+
+def asked(served: Served, **fields: Any) -> Any:
+    """Ask camera "front" once, and return its ImageResponse."""
+    request = image_pb2.ImageRequest(image_source_name="front", **fields)
+    response = served.stub.GetImage(image_pb2.GetImageRequest(image_requests=[request]), timeout=10)
+    return response.image_responses[0]
+
+
+def test_an_equal_request_is_not_examined_again(served: Served, front: Ring, examined: list[str]) -> None:
+    """It gets the same answer as the first one; another request goes its own way."""
+    front.show(smooth())
+    first = asked(served, quality_percent=60)
+    assert asked(served, quality_percent=60) == first
+    assert first.status == STATUS.STATUS_OK
+    assert examined == ["front"]
+    assert asked(served, quality_percent=61) != first
+    assert examined == ["front", "front"]
+
+
+def test_a_new_frame_is_a_new_picture(served: Served, front: Ring, examined: list[str]) -> None:
+    """What is known about the request holds for the next frame, but not the picture."""
+    for colour in (BLUE, GREEN):
+        front.show(one_colour(colour))
+        for _ in range(2):
+            data = asked(served, image_format=IMAGE.FORMAT_RAW).shot.image.data
+            assert data[:3] == bytes(colour[::-1])
+    assert examined == ["front", "front"]
+
+
+def test_an_old_picture_is_not_at_hand(served: Served, front: Ring) -> None:
+    """Freshness is looked at in every call."""
+    front.show(smooth(), age_s=0.2)
+    camera, request = served.cameras["front"], image_pb2.ImageRequest(image_source_name="front")
+    assert asked(served).status == STATUS.STATUS_OK
+    assert camera.at_hand(request) is not None
+    wait_for(lambda: camera.newest().age_s() > camera.max_age_s)  # type: ignore[union-attr]
+    assert camera.at_hand(request) is None
+    assert asked(served).status == STATUS.STATUS_IMAGE_DATA_ERROR
+
+
+def test_one_entry_that_is_not_at_hand_takes_all_the_long_way(served: Served, front: Ring, examined: list[str]) -> None:
+    """The order of the answers is that of the request."""
+    front.show(smooth())
+    asked(served)
+    examined.clear()
+    response = served.get("front", "nobody", "front")
+    assert [one.status for one in response.image_responses] == [
+        STATUS.STATUS_OK,
+        STATUS.STATUS_UNKNOWN_CAMERA,
+        STATUS.STATUS_OK,
+    ]
+    assert examined == ["front", "front"]
+
+
+def test_a_mistake_on_the_fast_path_costs_nothing(served: Served, front: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The long way answers instead."""
+    front.show(smooth())
+    monkeypatch.setattr(served.cameras["front"], "at_hand", lambda _: 1 / 0)
+    assert asked(served).status == STATUS.STATUS_OK
+
+
+def facts_of(epoch: int, encoding: Encoding = Encoding.BGR8) -> FrameFacts:
+    """Facts of some frame."""
+    return FrameFacts(1, 1, 4, 4, encoding, 1.0, 1.0, bytes(16), epoch)
+
+
+def test_what_is_known_ends_with_the_ring_and_the_encoding() -> None:
+    """A worker that was started again may have another camera."""
+    known, request = KnownRequests(), image_pb2.ImageRequest(image_source_name="front")
+    known.note(request, facts_of(1), WANTED)
+    assert known.wanted(request, facts_of(1)) == WANTED
+    assert known.wanted(request, facts_of(1, Encoding.JPEG)) is None
+    assert known.wanted(request, facts_of(2)) is None
+    known.note(request, facts_of(2), WANTED)
+    assert known.wanted(request, facts_of(1)) is None
+
+
+def test_not_more_is_kept_than_clients_need() -> None:
+    """Neither very many requests nor long ones are remembered."""
+    known = KnownRequests()
+    requests = [image_pb2.ImageRequest(image_source_name=f"camera{number}") for number in range(100)]
+    for request in requests:
+        known.note(request, facts_of(1), WANTED)
+    assert [known.wanted(request, facts_of(1)) is not None for request in requests] == [False] * 36 + [True] * 64
+    long = image_pb2.ImageRequest(image_source_name="x" * 300)
+    known.note(long, facts_of(1), WANTED)
+    assert known.wanted(long, facts_of(1)) is None
