@@ -9,7 +9,7 @@ from servicer.image_entry import ImageEntry
 from servicer.image_request import Wanted
 from servicer.known_requests import KnownRequests
 from shm import Encoding, FrameFacts
-from tests.servicer.serving import BLUE, GREEN, IMAGE, STATUS, Ring, Served, one_colour, smooth, wait_for
+from tests.servicer.serving import BLUE, GREEN, IMAGE, STATUS, Ring, Served, one_colour, serving, smooth, wait_for
 
 WANTED = Wanted(IMAGE.FORMAT_JPEG, IMAGE.PIXEL_FORMAT_RGB_U8, 75, 1.0)
 
@@ -56,15 +56,16 @@ def test_a_new_frame_is_a_new_picture(served: Served, front: Ring, examined: lis
     assert examined == ["front", "front"]
 
 
-def test_an_old_picture_is_not_at_hand(served: Served, front: Ring) -> None:
+def test_an_old_picture_is_not_at_hand(instance: str, front: Ring) -> None:
     """Freshness is looked at in every call."""
-    front.show(smooth(), age_s=0.2)
-    camera, request = served.cameras["front"], image_pb2.ImageRequest(image_source_name="front")
-    assert asked(served).status == STATUS.STATUS_OK
-    assert camera.at_hand(request) is not None
-    wait_for(lambda: camera.newest().age_s() > camera.max_age_s)  # type: ignore[union-attr]
-    assert camera.at_hand(request) is None
-    assert asked(served).status == STATUS.STATUS_IMAGE_DATA_ERROR
+    with serving(instance, "front", max_age_s=2.0) as served:
+        front.show(smooth())
+        camera, request = served.cameras["front"], image_pb2.ImageRequest(image_source_name="front")
+        assert asked(served).status == STATUS.STATUS_OK
+        assert camera.at_hand(request) is not None
+        wait_for(lambda: camera.newest().age_s() > camera.max_age_s)  # type: ignore[union-attr]
+        assert camera.at_hand(request) is None
+        assert asked(served).status == STATUS.STATUS_IMAGE_DATA_ERROR
 
 
 def test_one_entry_that_is_not_at_hand_takes_all_the_long_way(served: Served, front: Ring, examined: list[str]) -> None:
