@@ -8,6 +8,7 @@ import sys
 import threading
 from dataclasses import asdict
 
+from capture_worker import priority
 from capture_worker.devices import find_capture_devices
 from supervision import exit_codes
 from supervision.lifeline import Lifeline
@@ -38,6 +39,7 @@ def run_worker(report_fd: int) -> int:
     lifeline = Lifeline(report_fd)
     lifeline.attach()
     lifeline.promise(_IMPORTS_S)
+    priority.go_first()
     from capture_worker.worker import CaptureWorker  # noqa: PLC0415 - after the promise
 
     code = CaptureWorker(lifeline).run()
