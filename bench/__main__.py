@@ -14,7 +14,7 @@ from typing import Any
 from bench import cells, goals, local, machine, plots, publishing, report, runner, scale
 from bench.measure import Window
 
-_QUICK, _FULL = Window(0.3, 1.0), Window(0.6, 2.0)
+_QUICK, _FULL = Window(0.3, 1.0), Window(0.4, 1.2)
 _INTERRUPTED = 130
 
 
@@ -101,7 +101,7 @@ def _flags() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="the cells of the goals alone, within three minutes")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="how often each is measured (3)")
     parser.add_argument("--cells", default="*", metavar="PATTERN", help="only those whose names match, as in 'vga-*'")
-    parser.add_argument("--seconds", type=float, metavar="S", help="how long each is measured (quick: 1, full: 2)")
+    parser.add_argument("--seconds", type=float, metavar="S", help="how long each is measured (quick: 1, full: 1.2)")
     parser.add_argument("--size", default="vga", choices=sorted(cells.SIZES), help="of the cameras of `scale`")
     parser.add_argument("--out", type=Path, default=Path("bench/results"), metavar="FOLDER", help="for the results")
     return parser.parse_args()
