@@ -178,16 +178,21 @@ class ServedCamera:
         if self._settings.mode == "while_asked":
             self._requests.keep()
 
-    def at_hand(self, request: Any) -> Answer | None:
-        """The answer to this `ImageRequest`, if the fresh frame's was made for somebody who asked the same before."""
+    def known_answer(self, request: Any, until_s: float) -> Answer | None:
+        """The answer to an `ImageRequest` like one that was answered before, if there is a fresh frame; else None.
+
+        Raises what `answer` raises.
+        """
         facts = self.newest()
-        if facts is None or facts.age_s() > self.max_age_s:
+        wanted = None if facts is None or facts.age_s() > self.max_age_s else self._known.wanted(request, facts)
+        if facts is None or wanted is None:
             return None
-        wanted = self._known.wanted(request, facts)
-        return None if wanted is None else self._shared.ready(_key(facts), wanted)
+        return self._shared.ready(_key(facts), wanted) or self.answer(
+            facts, wanted, self.spec.defaults, until_s - time.monotonic()
+        )
 
     def note_answered(self, request: Any, facts: FrameFacts, wanted: image_request.Wanted) -> None:
-        """Have the next request of this kind answered `at_hand`, if it does not depend on anything but the frame."""
+        """Know the next request like this one, if its answer depends on nothing but the newest frame."""
         if self._settings.mode == "continuous" and facts.params_id == DEFAULT_PARAMS_ID:
             self._known.note(request, facts, wanted)
 

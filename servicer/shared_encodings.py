@@ -15,7 +15,7 @@ from shm import DEFAULT_PARAMS_ID
 
 _T = TypeVar("_T")
 
-_MOST = 16
+_MOST = 64
 _MOST_SETS = 4
 _MOST_BYTES = 64 << 20
 
@@ -35,16 +35,17 @@ class FrameKey:
 
 @dataclass(eq=False)
 class _Set(Generic[_T]):
-    """What is made of the newest frame with the same custom parameters."""
+    """What is made of the newest frame with the same custom parameters: `most_bytes` are finished, or fewer."""
 
     frame: FrameKey
     futures: "OrderedDict[Hashable, Future[_T]]" = field(default_factory=OrderedDict)
+    most_bytes: int = 0
 
 
 class SharedEncodings(Generic[_T]):
     """The encodings of one camera's newest frames, one for each of the four custom parameters that were asked last.
 
-    At most 16 different ones of a frame, and 64 MiB of finished ones in all. `size_bytes` says how large one is. `made`
+    At most 64 different ones of a frame, and 64 MiB of finished ones in all. `size_bytes` says how large one is. `made`
     counts those that were made.
     """
 
@@ -98,7 +99,9 @@ class SharedEncodings(Generic[_T]):
         future.set_result(result)
         with self._lock:
             self.made += 1
-            self._forget_beyond_budget()
+            current.most_bytes += self._size_bytes(result)
+            if sum(kept.most_bytes for kept in self._sets.values()) > _MOST_BYTES:
+                self._forget_beyond_budget()
         return result
 
     def _forget_beyond_budget(self) -> None:
@@ -110,11 +113,14 @@ class SharedEncodings(Generic[_T]):
             if future.done() and future.exception() is None
         }
         excess_bytes = sum(sizes.values()) - _MOST_BYTES
+        for kept in self._sets.values():
+            kept.most_bytes = 0
         for (params_id, wanted), size_bytes in sizes.items():
-            if excess_bytes <= 0:
-                return
-            del self._sets[params_id].futures[wanted]
-            excess_bytes -= size_bytes
+            if excess_bytes > 0:
+                del self._sets[params_id].futures[wanted]
+                excess_bytes -= size_bytes
+            else:
+                self._sets[params_id].most_bytes += size_bytes
 
 
 def _await(future: "Future[_T]", timeout_s: float) -> _T:

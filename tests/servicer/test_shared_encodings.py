@@ -142,7 +142,7 @@ def test_the_number_of_kept_encodings_is_bounded() -> None:
     shared = encodings()
     for wish in range(100):
         shared.get(FRAME, wish, lambda: "x", 1)
-        assert len(futures(shared)) <= 16
+        assert len(futures(shared)) <= 64
     assert shared.get(FRAME, 99, never, 1) == "x"
     assert shared.get(FRAME, 0, lambda: "again", 1) == "again"
 
