@@ -15,6 +15,7 @@ def facts() -> dict[str, Any]:
         "cpus": len(os.sched_getaffinity(0)),
         "cpu": _cpu(),
         "architecture": platform.machine(),
+        "root": os.getuid() == 0,  # capture workers go first then
         "python": platform.python_version(),
         **{library: importlib.metadata.version(library) for library in _LIBRARIES},
     }

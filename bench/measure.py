@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from bench import processes
-from bench.cells import Cell
+from bench.cells import FPS, Cell
 from bench.counter import captures_and_tick
 from bench.crew import Crew, Load
 from bench.servers import Server
 
 AGE_PAUSE_S = 0.015  # of a client that wants to know how old pictures are: it should not meet the camera's rhythm
+
+_UNDER_WAY = 2  # frames that a look at the counters may come between
 
 _LONG_QUEUE = 100  # so many clients wait for each other's answers, and fill the window with few of their own
 
@@ -131,11 +133,15 @@ def percentiles_ms(values_ns: np.ndarray[Any, Any], *percents: float) -> list[fl
 
 
 def _capture_rate(before: _Look, after: _Look, counters: Sequence[Path]) -> float | None:
-    """Frames captured of those that all cameras had between the first and the last that was captured."""
+    """Frames captured of those that all cameras had between the first and the last that was captured.
+
+    A camera from which nothing more came has lost the rest of the window too.
+    """
     if not counters:
         return None
     captured = had = 0
+    in_window = int((after.at_ns - before.at_ns) / 1e9 * FPS) - _UNDER_WAY
     for (first, first_tick), (last, last_tick) in zip(before.captured, after.captured, strict=True):
         captured += last - first
-        had += last_tick - first_tick
+        had += max(last_tick - first_tick, in_window)
     return captured / had if had else 0.0

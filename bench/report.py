@@ -21,7 +21,16 @@ def table(parts: Sequence[Part]) -> str:
         f"{'cell':<27}{'images/s':>9}  {'÷ reference':<21}{'of the ceiling':<21}{'CPU ms':>7}  {'÷ reference':<21}"
         f"{'p50/p95/p99 ms':<18}{'of the reference':<18}{'captured':<21}{'of the reference'}"
     ]
-    return "\n".join([*lines, *(_line(parts, cell) for cell in _cells(parts)), *_age_lines(parts), "", _sizes(parts)])
+    return "\n".join(
+        [
+            *lines,
+            *(_line(parts, cell) for cell in _cells(parts)),
+            *_age_lines(parts),
+            "",
+            _sizes(parts),
+            *_errors(parts),
+        ]
+    )
 
 
 def goals_table(judged: Sequence[Judged]) -> str:
@@ -95,6 +104,11 @@ def _sizes(parts: Sequence[Part]) -> str:
     sizes = {(part.cell.rpartition("-")[0], part.image_bytes) for part in parts if part.server == "pipeline"}
     largest = {group: max(size for name, size in sizes if name == group) for group, _ in sorted(sizes)}
     return "image sizes: " + ", ".join(f"{group} {size / 1000:.0f} kB" for group, size in largest.items())
+
+
+def _errors(parts: Sequence[Part]) -> list[str]:
+    """Where somebody got no picture."""
+    return [f"{part.errors} calls without a picture: {part.cell}, {part.server}" for part in parts if part.errors]
 
 
 def _captured(part: Part) -> float | None:

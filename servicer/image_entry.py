@@ -195,7 +195,7 @@ class ImageEntry:
             self.camera.note_own_picture(str(error))
             raise NoImageError(str(error)) from error
         self.camera.note_own_picture()
-        return self.camera.answer_with(encoded, self._parameters)
+        return self.camera.answer_with(encoded, self._parameters, facts)
 
     def _own_request(self) -> Any:
         asked = own_pictures.check(self._request, own_pictures.formats(self.camera.descriptor() or {}))

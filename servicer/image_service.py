@@ -1,6 +1,5 @@
 """Answers ListImageSources and GetImage. Nothing in here waits for the robot, and nothing a client asks is a fault."""
 
-import contextlib
 import functools
 import threading
 import time
@@ -132,9 +131,8 @@ class ImageService:
         until_s = admission.current().ends_s()
         answers = []
         for request in requests:
-            answer = None
-            with contextlib.suppress(Exception):
-                answer = self._cameras[request.image_source_name].known_answer(request, until_s)
+            camera = self._cameras.get(request.image_source_name)
+            answer = None if camera is None else _known_answer(camera, request, until_s)
             if answer is None or not context.is_active() or time.monotonic() > until_s:
                 return None
             answers.append(answer)
@@ -252,6 +250,14 @@ def _fill(entry: ImageEntry, until_s: float, context: grpc.ServicerContext, room
         context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the images were not ready in time")
     if added_bytes := entry.fill(until_s):
         room.take(added_bytes)
+
+
+def _known_answer(camera: ServedCamera, request: Any, until_s: float) -> Answer | None:
+    try:
+        return camera.known_answer(request, until_s)
+    except Exception as error:
+        camera.unexpected.note(error)
+        return None
 
 
 def _source(camera: ServedCamera) -> Any:

@@ -1,4 +1,4 @@
-"""What requests came to: one of the same bytes, about the same ring, need not be examined again."""
+"""What requests came to: one of the same bytes, about frames of the same encoding, need not be examined again."""
 
 from collections import OrderedDict
 from typing import Any
@@ -17,13 +17,10 @@ class KnownRequests:
     """
 
     def __init__(self) -> None:
-        self._epoch = 0
         self._wanted: OrderedDict[tuple[Any, bytes], Wanted] = OrderedDict()
 
     def note(self, request: Any, facts: FrameFacts, wanted: Wanted) -> None:
-        """Remember what to make of frames of this ring and encoding for such a request."""
-        if facts.epoch != self._epoch:
-            self._epoch, self._wanted = facts.epoch, OrderedDict()
+        """Remember what to make of frames of this encoding for such a request."""
         serialized = request.SerializeToString()
         if len(serialized) <= _LONGEST_BYTES:
             self._wanted[facts.encoding, serialized] = wanted
@@ -32,6 +29,4 @@ class KnownRequests:
 
     def wanted(self, request: Any, facts: FrameFacts) -> Wanted | None:
         """What to make of such a frame, if that is known."""
-        if facts.epoch != self._epoch:
-            return None
         return self._wanted.get((facts.encoding, request.SerializeToString()))

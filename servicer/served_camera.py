@@ -1,5 +1,6 @@
 """One camera as the servicer sees it: its newest frames, whether they are fresh, and how it is described."""
 
+import contextlib
 import math
 import time
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ _LEAST_MAX_AGE_S = 0.5
 _MAX_AGE_PERIODS = 3
 _SHARED_PERIODS = 2  # so young a frame with somebody's own parameters serves others who ask for the same
 _FORGIVEN_S = 10.0  # after the failure of a camera's own class, if nobody asks it for anything more
+_NO_TIME = "there was no time sync with the robot yet"
 _AFTERWARDS_S = 2.0  # a capture is of use for the next call too, where the first could not wait for it
 
 
@@ -75,6 +77,7 @@ class ServedCamera:
         self._description = SourceDescription(self.source_name, settings)
         self._reader = RingReader(instance, name)
         self._requests = CaptureRequests(instance, name)
+        self._clock = clock
         self._acquisition_times = AcquisitionTimes(clock)
         self._shared: SharedEncodings[Answer] = SharedEncodings(lambda answer: len(answer.data))
         self._known = KnownRequests()
@@ -179,21 +182,20 @@ class ServedCamera:
             self._requests.keep()
 
     def known_answer(self, request: Any, until_s: float) -> Answer | None:
-        """The answer to an `ImageRequest` like one that was answered before, if there is a fresh frame; else None.
-
-        Raises what `answer` raises.
-        """
+        """The answer to an `ImageRequest` like one that was answered before, if there is a fresh frame; else None."""
         facts = self.newest()
         wanted = None if facts is None or facts.age_s() > self.max_age_s else self._known.wanted(request, facts)
         if facts is None or wanted is None:
             return None
-        return self._shared.ready(_key(facts), wanted) or self.answer(
-            facts, wanted, self.spec.defaults, until_s - time.monotonic()
-        )
+        if (ready := self._shared.ready(_key(facts), (wanted, self._clock.offset_ns))) is not None:
+            return ready
+        with contextlib.suppress(UndecodableFrameError, FrameLostError, NoRobotTimeError, TimeoutError):
+            return self.answer(facts, wanted, self.spec.defaults, until_s - time.monotonic())
+        return None
 
     def note_answered(self, request: Any, facts: FrameFacts, wanted: image_request.Wanted) -> None:
         """Know the next request like this one, if its answer depends on nothing but the newest frame."""
-        if self._settings.mode == "continuous" and facts.params_id == DEFAULT_PARAMS_ID:
+        if self._settings.mode == "continuous" and not self.makes_own_pictures and facts.params_id == DEFAULT_PARAMS_ID:
             self._known.note(request, facts, wanted)
 
     def answer(
@@ -205,20 +207,25 @@ class ServedCamera:
         """
 
         def make() -> Answer:
+            if self._clock.offset_ns is None:
+                raise NoRobotTimeError(_NO_TIME)
             # `wanted` was checked against the encoding in `facts`; a ring that has replaced it may hold another one.
             made = self._made(wanted, facts.encoding, facts.params_id)
             if made is None:
                 raise FrameLostError("the frame was overwritten before it could be encoded")
-            return self.answer_with(made, parameters)
+            if self.spec.raw != parameters.spec.raw:  # another ring than that which the parameters were checked for
+                raise FrameLostError("its parameters have changed meanwhile")
+            return self.answer_with(made, parameters, facts)
 
-        return self._shared.get(_key(facts), wanted, make, timeout_s)
+        # Of the robot's clock too: where that was set back, no picture may have its old time.
+        return self._shared.get(_key(facts), (wanted, self._clock.offset_ns), make, timeout_s)
 
-    def answer_with(self, encoded: Encoded, parameters: Parameters) -> Answer:
-        """The picture with all that belongs to it. Raises NoRobotTimeError."""
+    def answer_with(self, encoded: Encoded, parameters: Parameters, facts: FrameFacts | None) -> Answer:
+        """The picture with all that belongs to it. `facts` are of a frame of its kind. Raises NoRobotTimeError."""
         robot_ns = self._acquisition_times.of(encoded.frame_number, encoded.captured_ns)
         if robot_ns is None:
-            raise NoRobotTimeError("there was no time sync with the robot yet")
-        source, shot = self.source(), image_pb2.ImageCapture()
+            raise NoRobotTimeError(_NO_TIME)
+        source, shot = self.source(facts), image_pb2.ImageCapture()
         frame_size = encoded.frame_rows, encoded.frame_cols
         self._description.resize(source, frame_size, (encoded.rows, encoded.cols))
         self._description.locate(shot)
@@ -251,9 +258,9 @@ class ServedCamera:
         else:
             self.undecodable = Undecodable(failure.rstrip("."))
 
-    def source(self) -> Any:
-        """The `image_pb2.ImageSource` of this camera, by its newest frame; the name alone until there was one."""
-        facts = self.newest(None) or self._pace.last
+    def source(self, facts: FrameFacts | None = None) -> Any:
+        """The `image_pb2.ImageSource` for such a frame, or the newest one; the name alone until there was any."""
+        facts = facts or self.newest(None) or self._pace.last
         if facts is None:
             return self._description.source(None, None)
         source = self._description.source(facts.encoding, (facts.rows, facts.cols))

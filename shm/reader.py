@@ -26,7 +26,6 @@ _REMEMBERED = (None, DEFAULT_PARAMS_ID)  # what everybody asks for
 class _Known:
     """The facts that were found when `newest` was the newest frame of the ring."""
 
-    attached: segment.Attached
     newest: int
     facts: FrameFacts
 
@@ -82,13 +81,13 @@ class RingReader:
             return None
         newest = protocol.newest_number(attached.mapping)
         known = self._known.get(params_id)
-        if known is not None and known.attached is attached and known.newest == newest:
+        if known is not None and known.newest == newest and known.facts.epoch == attached.header.epoch:
             return known.facts  # nothing was published since then, and what was whole then was the frame
         found = self._look_often(params_id, lambda attached, metadata, _: FrameFacts(**_facts(attached, metadata)))
         if isinstance(found, Loss):
             return None
         if params_id in _REMEMBERED and found.epoch == attached.header.epoch:
-            self._known[params_id] = _Known(attached, newest, found)
+            self._known[params_id] = _Known(newest, found)
         return found
 
     def use(self, fn: Callable[[Frame], _T], params_id: bytes | None = DEFAULT_PARAMS_ID) -> _T | Loss:

@@ -9,8 +9,21 @@ from bosdyn.api import image_pb2
 from servicer.image_entry import ImageEntry
 from servicer.image_request import Wanted
 from servicer.known_requests import KnownRequests
+from servicer.robot_clock import RobotClock
 from shm import Encoding, FrameFacts
-from tests.servicer.serving import BLUE, GREEN, IMAGE, STATUS, Ring, Served, one_colour, serving, smooth, wait_for
+from tests.servicer.serving import (
+    BLUE,
+    GREEN,
+    IMAGE,
+    OFFSET_NS,
+    STATUS,
+    Ring,
+    Served,
+    one_colour,
+    serving,
+    smooth,
+    wait_for,
+)
 
 WANTED = Wanted(IMAGE.FORMAT_JPEG, IMAGE.PIXEL_FORMAT_RGB_U8, 75, 1.0)
 
@@ -83,27 +96,39 @@ def test_one_entry_that_is_not_known_takes_all_the_long_way(served: Served, fron
     assert examined == ["front", "front"]
 
 
-def test_a_mistake_on_the_fast_path_costs_nothing(served: Served, front: Ring, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The long way answers instead."""
+def test_a_clock_that_was_set_back_leaves_no_picture_with_its_old_time(instance: str, front: Ring) -> None:
+    """The same frame has one time in all formats, though one of them was made before the robot's clock changed."""
+    clock = RobotClock(OFFSET_NS)
+    with serving(instance, "front", clock=clock) as served:
+        front.show(smooth())
+        before_ns = asked(served).shot.acquisition_time.ToNanoseconds()
+        clock.offset_ns = OFFSET_NS - 5_000_000_000
+        for image_format in (IMAGE.FORMAT_RAW, IMAGE.FORMAT_UNKNOWN):
+            answer = asked(served, image_format=image_format)
+            assert answer.shot.acquisition_time.ToNanoseconds() == before_ns - 5_000_000_000
+
+
+def test_a_mistake_on_the_fast_path_costs_nothing(
+    served: Served, front: Ring, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The long way answers instead, and the log says what was wrong."""
     front.show(smooth())
     monkeypatch.setattr(served.cameras["front"], "known_answer", lambda *_: 1 / 0)
     assert asked(served).status == STATUS.STATUS_OK
+    assert "ZeroDivisionError" in caplog.text
 
 
-def facts_of(epoch: int, encoding: Encoding = Encoding.BGR8) -> FrameFacts:
+def facts_of(encoding: Encoding = Encoding.BGR8) -> FrameFacts:
     """Facts of some frame."""
-    return FrameFacts(1, 1, 4, 4, encoding, 1.0, 1.0, bytes(16), epoch)
+    return FrameFacts(1, 1, 4, 4, encoding, 1.0, 1.0, bytes(16), epoch=1)
 
 
-def test_what_is_known_ends_with_the_ring_and_the_encoding() -> None:
-    """A worker that was started again may have another camera."""
+def test_what_is_known_is_of_one_encoding() -> None:
+    """A camera may be replaced by one whose frames are of another kind."""
     known, request = KnownRequests(), image_pb2.ImageRequest(image_source_name="front")
-    known.note(request, facts_of(1), WANTED)
-    assert known.wanted(request, facts_of(1)) == WANTED
-    assert known.wanted(request, facts_of(1, Encoding.JPEG)) is None
-    assert known.wanted(request, facts_of(2)) is None
-    known.note(request, facts_of(2), WANTED)
-    assert known.wanted(request, facts_of(1)) is None
+    known.note(request, facts_of(Encoding.BGR8), WANTED)
+    assert known.wanted(request, facts_of(Encoding.BGR8)) == WANTED
+    assert known.wanted(request, facts_of(Encoding.JPEG)) is None
 
 
 def test_not_more_is_kept_than_clients_need() -> None:
@@ -111,8 +136,8 @@ def test_not_more_is_kept_than_clients_need() -> None:
     known = KnownRequests()
     requests = [image_pb2.ImageRequest(image_source_name=f"camera{number}") for number in range(100)]
     for request in requests:
-        known.note(request, facts_of(1), WANTED)
-    assert [known.wanted(request, facts_of(1)) is not None for request in requests] == [False] * 36 + [True] * 64
+        known.note(request, facts_of(), WANTED)
+    assert [known.wanted(request, facts_of()) is not None for request in requests] == [False] * 36 + [True] * 64
     long = image_pb2.ImageRequest(image_source_name="x" * 300)
-    known.note(long, facts_of(1), WANTED)
-    assert known.wanted(long, facts_of(1)) is None
+    known.note(long, facts_of(), WANTED)
+    assert known.wanted(long, facts_of()) is None

@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from shm import Encoding, Frame, RingReader, RingWriter, layout, names, segment
+from shm import Encoding, Frame, FrameFacts, RingReader, RingWriter, layout, names, segment
 from tests.shm.recording import DyingMemory, WriterDiedError
 from tests.shm.stamped import publish, stamp_of, wait_until
 
@@ -101,6 +101,12 @@ def test_a_dead_process_with_our_pid_is_no_obstacle(instance: str) -> None:
     assert stamp_of(newest(RingReader(instance, "front"))).stamp == 1
 
 
+def number_of(facts: FrameFacts | None) -> int:
+    """The number of a frame that there is."""
+    assert facts is not None
+    return facts.frame_number
+
+
 def test_a_removed_ring_is_kept_while_it_is_fresh(instance: str) -> None:
     """A reader keeps a ring without a name, and goes over when the name is taken again."""
     reader = RingReader(instance, "front")
@@ -125,9 +131,42 @@ def test_a_removed_ring_is_let_go_when_it_is_old(instance: str) -> None:
         ring.publish(b"x", captured_ns=old_ns, rows=1, cols=1, row_stride_bytes=1, encoding=Encoding.MONO8)
     del ring
     assert newest(reader).age_s() > 5
+    assert reader.facts() is not None
     names.remove(f"/{instance}.cam.front")
     assert reader.latest() is None
+    assert reader.facts() is None
     assert open_descriptors() == before
+
+
+def test_facts_are_those_of_the_newest_frame(instance: str) -> None:
+    """Whatever the reader has found out before: of the next frame, of another ring, and with each set of parameters."""
+    reader, other = RingReader(instance, "front"), bytes(range(16))
+    with writer(instance) as ring:
+        first = publish(ring, 1, 64)
+        for _ in range(2):
+            assert number_of(reader.facts()) == first
+        second = publish(ring, 2, 64)
+        third = ring.publish(
+            b"x",
+            captured_ns=time.monotonic_ns(),
+            rows=1,
+            cols=1,
+            row_stride_bytes=1,
+            encoding=Encoding.MONO8,
+            params_id=other,
+        )
+        for _ in range(2):
+            assert number_of(reader.facts()) == second
+            assert number_of(reader.facts(None)) == number_of(reader.facts(other)) == third
+        epoch = newest(reader).epoch
+    with writer(instance) as ring:
+        fourth = publish(ring, 4, 64)
+        assert number_of(reader.facts()) == fourth
+        facts = reader.facts(None)
+        assert facts is not None
+        assert facts.epoch != epoch
+        assert facts.frame_number == fourth
+        assert reader.facts(other) is None
 
 
 def test_numbers_are_milliseconds_of_the_clock(instance: str) -> None:
