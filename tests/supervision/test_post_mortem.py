@@ -1,6 +1,7 @@
 """A process that dies leaves a file which says how, bounded, for its own user alone, and without secrets."""
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -24,6 +25,7 @@ from supervision.post_mortem import LARGEST_BYTES, MOST_WAITING, PATIENCE_S, Pos
 from supervision.post_mortem_writer import KEPT, places_of, probe, write
 from supervision.process import PROJECT_FOLDER, Death, peek_dead_child, reap
 from tests.supervision.running import RunningSupervisor, wait_for
+from tests.supervision.test_reload import document_of, reload
 
 SECOND_NS = 1_000_000_000
 ONLY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
@@ -100,11 +102,14 @@ def test_end_that_was_asked_for_leaves_no_file(tmp_path: Path) -> None:
 
 
 def test_refused_configuration_says_why_and_nothing_else(tmp_path: Path) -> None:
-    """There is no exception, and no log to look at; the last line about it names the file."""
-    with RunningSupervisor(tmp_path / "log", {"front": "refuse"}) as supervisor:
+    """There is no exception, and no log to look at; the last line about it names the file, once the folder is known."""
+    cameras = {"front": "refuse"}
+    with RunningSupervisor(tmp_path / "log", cameras, file=str(tmp_path / "file")) as supervisor:
         text = file_of(supervisor, "front", lambda child: child.state == "refused")
         path = supervisor.post_mortems / "front.bad_configuration.txt"
-        assert f"front: refuses its configuration, and is not started again; see {path}\n" in supervisor.log
+        reload(supervisor, json.dumps(document_of(supervisor, cameras)))
+        line = f"front: refuses its configuration, and is not started again; see {path}\n"
+        wait_for(lambda: line in supervisor.log, "the file is named")
     assert "bad_configuration: no such mode" in text
     assert "where it ended itself, for the reason above" in text
     assert "exception" not in text
