@@ -184,13 +184,16 @@ class ServedCamera:
     def known_answer(self, request: Any, until_s: float) -> Answer | None:
         """The answer to an `ImageRequest` like one that was answered before, if there is a fresh frame; else None."""
         facts = self.newest()
-        wanted = None if facts is None or facts.age_s() > self.max_age_s else self._known.wanted(request, facts)
-        if facts is None or wanted is None:
+        if facts is None or facts.age_s() > self.max_age_s:
+            return None
+        if (wanted := self._known.wanted(request, facts)) is None:
             return None
         if (ready := self._shared.ready(_key(facts), (wanted, self._clock.offset_ns))) is not None:
             return ready
         with contextlib.suppress(UndecodableFrameError, FrameLostError, NoRobotTimeError, TimeoutError):
-            return self.answer(facts, wanted, self.spec.defaults, until_s - time.monotonic())
+            answer = self.answer(facts, wanted, self.spec.defaults, until_s - time.monotonic())
+            if time.monotonic() <= until_s and facts.age_s() <= self.max_age_s:  # to make it may have taken long
+                return answer
         return None
 
     def note_answered(self, request: Any, facts: FrameFacts, wanted: image_request.Wanted) -> None:

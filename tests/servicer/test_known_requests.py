@@ -3,9 +3,11 @@
 import time
 from typing import Any
 
+import grpc
 import pytest
 from bosdyn.api import image_pb2
 
+from servicer import image_service
 from servicer.image_entry import ImageEntry
 from servicer.image_request import Wanted
 from servicer.known_requests import KnownRequests
@@ -94,6 +96,24 @@ def test_one_entry_that_is_not_known_takes_all_the_long_way(served: Served, fron
         STATUS.STATUS_OK,
     ]
     assert examined == ["front", "front"]
+
+
+def test_many_large_pictures_are_not_made_before_there_is_room_for_them(
+    served: Served, front: Ring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though each of them alone was answered before: the call ends at the first one that is too much."""
+    front.show(smooth())
+    requests = [
+        image_pb2.ImageRequest(image_source_name="front", image_format=IMAGE.FORMAT_RAW, resize_ratio=1 - number / 100)
+        for number in range(10)
+    ]
+    largest_bytes = max(len(served.get(request).image_responses[0].shot.image.data) for request in requests)
+    monkeypatch.setattr(image_service, "_RESPONSE_LIMIT_BYTES", 2 * largest_bytes)
+    front.show(smooth())
+    made = served.cameras["front"]._shared.made
+    with pytest.raises(grpc.RpcError, match="RESOURCE_EXHAUSTED"):
+        served.get(*requests)
+    assert served.cameras["front"]._shared.made - made <= 3
 
 
 def test_a_clock_that_was_set_back_leaves_no_picture_with_its_old_time(instance: str, front: Ring) -> None:
