@@ -1,6 +1,5 @@
 """The goals, and whether figures meet them: missed is what is missed in every repeat."""
 
-import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -111,10 +110,8 @@ def _measured(goal: Goal, parts: Sequence[Part]) -> list[float]:
 
 def _judge_captures(parts: Sequence[Part]) -> Judged:
     """The mean of all repeats, in the cell where it was lowest: a frame that is lost is no noise."""
-    rates: dict[str, list[float]] = {}
-    for part in parts:
-        if part.server == "pipeline":
-            rates.setdefault(part.cell, []).append(math.nan if part.capture_rate is None else part.capture_rate)
+    cells = dict.fromkeys(part.cell for part in parts if part.server == "pipeline")
+    rates = {cell: figures.of(parts, cell, "pipeline", lambda part: part.capture_rate) for cell in cells}
     means = {cell: statistics.fmean(values) for cell, values in rates.items()}
     worst = min(means, key=lambda cell: means[cell])
     verdict: Verdict = "met" if means[worst] >= _CAPTURED else "MISSED"
